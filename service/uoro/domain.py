@@ -1,0 +1,155 @@
+"""The nouns that every layer shares. Values only: no behaviour beyond their own consistency."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+import msgspec
+
+Value: TypeAlias = float | str | None
+"""A field's value: a number, a category (booleans arrive as "true"/"false"), or missing."""
+
+STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-:/]{0,199}")
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a stream showed at one moment.
+
+    Attributes:
+        x: value by field name; an absent field is missing.
+        t: seconds since the Unix epoch, or None.
+        seq: place in the stream, 1, 2, 3 …, or None to let the engine assign it.
+        is_calendar: whether `t` came as an RFC 3339 date, and goes back as one.
+    """
+
+    x: dict[str, Value]
+    t: float | None = None
+    seq: int | None = None
+    is_calendar: bool = False
+
+
+class NumberPrediction(msgspec.Struct, frozen=True):
+    """A forecast of a number, in the user's units; `lower` and `upper` bound the central 90 %."""
+
+    mean: float
+    lower: float
+    upper: float
+
+
+class CategoryPrediction(msgspec.Struct, frozen=True):
+    """Probabilities of the ten likeliest categories; `other` is the rest of the mass."""
+
+    probabilities: dict[str, float]
+    other: float
+
+
+Prediction: TypeAlias = dict[str, NumberPrediction | CategoryPrediction]
+"""A forecast by target field."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What one observation led to.
+
+    Attributes:
+        seq: place of the observation in its stream.
+        t: its timestamp, as epoch seconds or RFC 3339 in the form it came, or None.
+        prediction: what had been said for it before it arrived; None for the first.
+        loss: loss of that prediction; None where there was none or no target was present.
+        baseline_loss: loss of the naive prediction for the same observation.
+        anomaly: in [0, 1], the tail probability of the loss under the recent losses.
+        next: the prediction for the observation to come.
+    """
+
+    seq: int
+    t: float | str | None
+    prediction: Prediction | None
+    loss: float | None
+    baseline_loss: float | None
+    anomaly: float | None
+    next: Prediction | None
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """Streaming evaluation of one stream; losses are means, `skill` is 1 - loss / baseline_loss.
+
+    `recent` windows are exponential with an effective length of `window` observations; `total` since
+    the first observation. A value that does not exist yet is None.
+    """
+
+    observations: int
+    window: int
+    loss: float | None
+    baseline_loss: float | None
+    skill: float | None
+    total_loss: float | None
+    total_baseline_loss: float | None
+    total_skill: float | None
+    coverage: float | None
+    anomaly: float | None
+    influence_norm: dict[str, float]
+    expert_weights: dict[str, dict[str, float]]
+    numeric_resets: int
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One observation on its way to a stream."""
+
+    stream: str
+    observation: Observation
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What became of a submission that was not refused.
+
+    Attributes:
+        is_duplicate: its `seq` had been learned before; nothing was learned now.
+        result: of the observation; None for a duplicate that is not among the recent results.
+    """
+
+    stream: str
+    seq: int
+    is_duplicate: bool
+    result: Result | None
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """A stream as the catalog knows it.
+
+    Attributes:
+        spec: the spec's JSON document, defaults included.
+        state: "learning", "frozen", or "damaged" (set aside: its state or its past cannot be read).
+        last_seq: place of the newest observation in the log; 0 before the first.
+        nbytes: length of its state in memory.
+    """
+
+    id: str
+    spec: dict[str, object]
+    labels: dict[str, str]
+    state: str
+    last_seq: int
+    nbytes: int
+
+
+class NamedSnapshot(msgspec.Struct, frozen=True):
+    """A named version of a stream's model: `seq` observations had been learned when it was taken."""
+
+    name: str
+    seq: int
+    created_at: float
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A stream's whole model as a value: what an export, a snapshot and a clone carry.
+
+    Attributes:
+        spec: the spec's JSON document.
+        state: the learner's block, as `Learner.dump` wrote it.
+        version: of the block's layout (`learner.STATE_VERSION`).
+    """
+
+    spec: dict[str, object]
+    labels: dict[str, str]
+    is_frozen: bool
+    state: bytes
+    version: int

@@ -1,0 +1,269 @@
+"""One stream's model: it predicts, is told what came, learns from it, and predicts again.
+
+Everything it knows is in one block of bytes. It is deterministic: the same spec and the same observations
+give the same block, bit for bit. It does no I/O and reads no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+
+from uoro import limits
+from uoro.domain import Metrics, Observation, Prediction, Result
+from uoro.errors import CorruptRecord, InvalidSpec
+from uoro.learning.block import Block, Layout, Part
+from uoro.learning.categories import CategoryTarget, category_targets
+from uoro.learning.core import Core
+from uoro.learning.encoder import Encoder
+from uoro.learning.evaluation import WINDOW, Evaluation
+from uoro.learning.numbers import NumberTargets, num_targets
+from uoro.learning.ring import Ring
+from uoro.learning.spec import StreamSpec
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all streams of one spec share: the core's shape and where each part of a block lies."""
+
+    core: Core
+    layout: Layout
+
+
+@lru_cache(maxsize=1024)
+def plan_of(spec_json: str) -> Plan:
+    """The plan of a spec, given as JSON. Raises InvalidSpec if its state would be over the limit."""
+    spec = StreamSpec.model_validate_json(spec_json)
+    sizes = [size + 1 for _, size in category_targets(spec)]
+    outputs = num_targets(spec) * (2 if spec.loss == "gaussian" else 1) + sum(sizes)
+    core = Core(spec, Encoder.num_inputs(spec), outputs)
+    layout = Layout(
+        [
+            Part("learner.seq", (1,), "i8"),
+            *core.parts(),
+            *Encoder.parts(spec),
+            *NumberTargets.parts(spec),
+            *(part for name, size in category_targets(spec) for part in CategoryTarget.parts(name, size)),
+            *Evaluation.parts(),
+            *Ring.parts(spec),
+        ]
+    )
+    if layout.nbytes > limits.MAX_STREAM_STATE_BYTES:
+        raise InvalidSpec(
+            f"the state of such a stream takes {layout.nbytes} bytes, over the limit of "
+            f"{limits.MAX_STREAM_STATE_BYTES}; choose a smaller hidden_size, rank, truncation or category size"
+        )
+    return Plan(core, layout)
+
+
+class Learner:
+    """The model of one stream.
+
+    Attributes:
+        spec: what the stream is.
+        block: its whole state.
+    """
+
+    def __init__(self, spec: StreamSpec) -> None:
+        plan = plan_of(spec.model_dump_json())
+        self.spec = spec
+        self.core = plan.core
+        self.layout = plan.layout
+        self.block = block = Block(plan.layout)
+        self.encoder = Encoder(spec, block)
+        self.numbers = NumberTargets(spec, block, self.encoder)
+        self.categories = [
+            CategoryTarget(spec, block, self.encoder, i) for i in range(self.encoder.num_category_targets)
+        ]
+        self.evaluation = Evaluation(block)
+        self.ring = Ring(block, self.encoder)
+
+    @classmethod
+    def new(cls, spec: StreamSpec) -> Self:
+        """A learner that has seen nothing. Raises InvalidSpec if its state would be over the limit."""
+        learner = cls(spec)
+        learner.core.init(learner.block)
+        learner.encoder.init()
+        learner.numbers.init()
+        learner.evaluation.init()
+        return learner
+
+    @classmethod
+    def load(cls, spec: StreamSpec, state: bytes | memoryview) -> Self:
+        """The learner that `dump` wrote. Raises CorruptRecord if the bytes do not fit the spec."""
+        learner = cls(spec)
+        learner.block.restore(state)
+        try:
+            learner.encoder.reload()
+        except (UnicodeDecodeError, ValueError) as error:
+            raise CorruptRecord(f"the vocabulary of the state cannot be read: {error}") from error
+        return learner
+
+    @property
+    def seq(self) -> int:
+        """How many observations it has seen."""
+        return int(self.block["learner.seq"][0])
+
+    @property
+    def nbytes(self) -> int:
+        """Length of the state in bytes."""
+        return self.layout.nbytes
+
+    def dump(self) -> bytes:
+        """A copy of the whole state."""
+        return self.block.dump()
+
+    def observe(self, observation: Observation, *, learn: bool = True) -> Result:
+        """Judge the pending prediction by what came, learn from it, and predict the next.
+
+        Args:
+            observation: fits the spec (`StreamSpec.check`).
+            learn: False leaves everything that was learned as it is; the state still advances.
+        """
+        numbers, categories = self.encoder.read(observation)
+        seq = self.seq + 1
+        has_prediction = seq > 1
+        scores = self._judge(numbers, categories) if has_prediction else None
+        if learn and has_prediction:
+            self._learn(numbers, categories)
+        self.ring.record(
+            seq,
+            observation.t,
+            is_calendar=observation.is_calendar,
+            scores=scores,
+            has_prediction=has_prediction,
+        )
+        self.block["learner.seq"][0] = seq
+        self._advance(observation, numbers, learn=learn)
+        self.ring.propose(self.numbers, self.categories)
+        result = self.ring.result(seq, seq)
+        assert result is not None  # noqa: S101 - just recorded
+        return result
+
+    def predict(self, horizon: int) -> list[Prediction] | None:
+        """Predictions of the next `horizon` observations; changes nothing. None before the first observation.
+
+        Beyond the next step the model is fed its own forecasts, on a copy of its state.
+        """
+        if self.seq == 0:
+            return None
+        steps = [self.ring.read(self.ring.pending)]
+        if horizon > 1:
+            ahead = type(self).load(self.spec, self.block.bytes.data)
+            for step in range(2, horizon + 1):
+                observation = ahead._imagine()
+                values, _ = ahead.encoder.read(observation)
+                ahead._advance(observation, values, learn=False)
+                ahead.numbers.widen(step)
+                ahead.ring.propose(ahead.numbers, ahead.categories)
+                steps.append(ahead.ring.read(ahead.ring.pending))
+        return steps
+
+    def result(self, seq: int) -> Result | None:
+        """The kept result of one observation, or None if it is not among the recent ones."""
+        return self.ring.result(seq, self.seq)
+
+    def results(self, limit: int) -> list[Result]:
+        """At most `limit` recent results, newest last."""
+        newest = self.seq
+        first = newest - min(limit, limits.MAX_RECENT_RESULTS) + 1
+        kept = (self.ring.result(seq, newest) for seq in range(first, newest + 1))
+        return [result for result in kept if result is not None]
+
+    def metrics(self) -> Metrics:
+        """How well the stream is predicted, recently and since its beginning."""
+        evaluation = self.evaluation
+        loss, baseline_loss, skill = evaluation.means(0)
+        total_loss, total_baseline_loss, total_skill = evaluation.means(1)
+        anomaly = float(evaluation.anomaly[0])
+        return Metrics(
+            observations=self.seq,
+            window=WINDOW,
+            loss=loss,
+            baseline_loss=baseline_loss,
+            skill=skill,
+            total_loss=total_loss,
+            total_baseline_loss=total_baseline_loss,
+            total_skill=total_skill,
+            coverage=evaluation.coverage(),
+            anomaly=None if math.isnan(anomaly) else anomaly,
+            influence_norm=self.core.influence_norms(self.block),
+            expert_weights=self.numbers.weights(self.spec),
+            numeric_resets=int(self.block["core.num_resets"][0]),
+        )
+
+    def unfreeze(self) -> None:
+        """Learning resumes: what was known of the state's dependence on θ is stale, so it is dropped."""
+        self.core.forget_influence(self.block)
+
+    def _judge(self, numbers: np.ndarray, categories: list[int | None]) -> tuple[float, float, float] | None:
+        """Loss, baseline loss and anomaly of the pending prediction; None if no target was present."""
+        targets = numbers[: self.numbers.num]
+        score = self.numbers.score(targets)
+        is_scored = ~np.isnan(score.loss)
+        losses = score.loss[is_scored].tolist()
+        baselines = score.baseline_loss[is_scored].tolist()
+        relative = score.relative_loss[is_scored].tolist()
+        if is_scored.any():
+            self.evaluation.cover(int(score.is_covered[is_scored].sum()), int(is_scored.sum()))
+        for target, index in zip(self.categories, categories, strict=False):
+            if index is not None:
+                loss, baseline = target.score(index)
+                losses.append(loss)
+                baselines.append(baseline)
+                relative.append(loss)
+        if not losses:
+            return None
+        num = len(losses)
+        loss, baseline_loss = sum(losses) / num, sum(baselines) / num
+        return loss, baseline_loss, self.evaluation.score(loss, baseline_loss, sum(relative) / num)
+
+    def _learn(self, numbers: np.ndarray, categories: list[int | None]) -> None:
+        """Learn from what came: first the core, at the point where it predicted, then the rest."""
+        targets = numbers[: self.numbers.num]
+        output = self.block["core.output"]
+        start = self.numbers.num * self.numbers.outputs_each
+        slopes = [self.numbers.slopes(targets, output[:start])]
+        num_present = int((~np.isnan(targets)).sum())
+        for target, index in zip(self.categories, categories, strict=False):
+            slopes.append(np.zeros(target.size + 1) if index is None else target.slopes(index))
+            num_present += index is not None
+        self.core.learn(self.block, np.concatenate(slopes) / num_present if num_present else None)
+        self.numbers.learn(targets)
+        for target, index in zip(self.categories, categories, strict=False):
+            if index is not None:
+                target.learn(index)
+
+    def _advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
+        """Take the observation in and predict the next."""
+        t, is_calendar = observation.t, observation.is_calendar
+        self.encoder.advance(observation, numbers, learn=learn)
+        seasonal = self.numbers.advance(t, is_calendar=is_calendar)
+        self.core.advance(self.block, self.encoder.inputs(seasonal, t, is_calendar=is_calendar))
+        output = self.block["core.output"]
+        end = self.numbers.num * self.numbers.outputs_each
+        self.numbers.forecast(output[:end])
+        for target in self.categories:
+            target.forecast(output[end : end + target.size + 1])
+            end += target.size + 1
+
+    def _imagine(self) -> Observation:
+        """The observation that the pending prediction expects; inputs keep their last value."""
+        encoder, clock = self.encoder, self.numbers.seasons
+        values: dict[str, float | str | None] = {}
+        for i, name in enumerate(encoder.number_fields):
+            value = float(self.numbers.mean[i] if i < self.numbers.num else encoder.last[i])
+            values[name] = None if math.isnan(value) else value
+        for i, name in enumerate(encoder.category_fields):
+            words = encoder.vocabularies[i]
+            if i < len(self.categories) and words:
+                values[name] = words[int(self.categories[i].probabilities[: len(words)].argmax())]
+            elif encoder.category[i] < len(words):
+                values[name] = words[encoder.category[i]]
+        return Observation(values, t=clock.next_t, is_calendar=clock.is_calendar)

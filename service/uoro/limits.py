@@ -1,0 +1,51 @@
+"""Every limit of the service, named with its unit, in one place (law 5).
+
+Each is tested at its value and one past it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_STREAM_ID_CHARS = 200
+MAX_FIELDS = 64
+MAX_FIELD_NAME_CHARS = 100
+MAX_CATEGORY_BYTES = 128
+MAX_CATEGORY_SIZE = 1024
+MAX_LABELS = 32
+MAX_LABEL_KEY_CHARS = 64
+MAX_LABEL_VALUE_CHARS = 200
+MAX_ABS_NUMBER = 1e30
+MAX_ABS_EPOCH_S = 1e11
+MAX_SEQ = 2**53
+MAX_HIDDEN_UNITS = 256
+MAX_RANK = 64
+MAX_TRUNCATION_STEPS = 512
+MAX_STREAM_STATE_BYTES = 64 * 2**20
+MAX_HORIZON_STEPS = 500
+MAX_ERRORS_IN_REPLY = 100
+MAX_LIST_PAGE = 1000
+MAX_RECENT_RESULTS = 64
+TOP_CATEGORIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits a deployment may move; settings fill them, the composition root hands them down."""
+
+    max_body_bytes: int = 16 * 2**20
+    max_observations_per_request: int = 50_000
+    max_queue_observations: int = 100_000
+    max_batch_observations: int = 512
+    batch_delay_s: float = 0.0
+    max_unapplied_batches: int = 8
+    max_streams: int = 100_000
+    memory_budget_bytes: int = 2 * 2**30
+    snapshot_interval_s: float = 60.0
+    max_log_records: int = 20_000
+    max_log_bytes: int = 256 * 2**20
+    max_subscriber_messages: int = 1_024
+    max_subscribers: int = 1_000
+    store_timeout_s: float = 5.0
+    lease_ttl_s: float = 5.0
+    drain_timeout_s: float = 20.0

@@ -1,0 +1,81 @@
+"""Settings of a deployment, from the environment (prefix `UORO_`) or a `.env` file; read by the root only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from uoro.errors import InvalidSettings
+from uoro.limits import Limits
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LIMITS = Limits()
+
+
+class Settings(BaseSettings):
+    """Every setting; `uoro serve --help` lists them with these descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="UORO_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    redis_url: str | None = Field(
+        None, description="redis:// or rediss:// address; unset: a private embedded server under the data directory"
+    )
+    data_dir: Path = Field(Path("data"), description="where the embedded server keeps its data")
+    shard: str = Field(
+        "0", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="name of the shard; one server owns it at a time"
+    )
+    auto_create: bool = Field(False, description="create unknown streams on their first observation")
+    allow_anonymous: bool = Field(False, description="listen beyond loopback although no keys are configured")
+    memory_budget_bytes: int = Field(
+        _LIMITS.memory_budget_bytes, ge=2**20, description="what all streams' states may take in memory, in bytes"
+    )
+    snapshot_interval_s: float = Field(
+        _LIMITS.snapshot_interval_s, gt=0, description="seconds between two snapshots of a stream that changes"
+    )
+    max_log_records: int = Field(
+        _LIMITS.max_log_records, ge=1, description="log length in records that calls for snapshots before their time"
+    )
+    max_body_bytes: int = Field(_LIMITS.max_body_bytes, ge=1024, description="largest request body, in bytes")
+    max_queue_observations: int = Field(
+        _LIMITS.max_queue_observations, ge=1, description="observations that may wait for a batch"
+    )
+    store_timeout_s: float = Field(
+        _LIMITS.store_timeout_s, gt=0, description="seconds that Redis may take for one command"
+    )
+    lease_ttl_s: float = Field(_LIMITS.lease_ttl_s, gt=0, description="seconds an owner may be silent")
+    stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_format: Literal["console", "json"] = Field("console", description="how log lines look")
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """Settings of the environment. Raises InvalidSettings with one sentence about the first bad one."""
+        try:
+            settings = cls(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = "UORO_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise InvalidSettings(f"{name} is not usable: {first['msg']}.") from error
+        if settings.host not in LOOPBACK and not settings.allow_anonymous:
+            raise InvalidSettings(
+                f"UORO_HOST={settings.host} would serve everyone without a key; listen on 127.0.0.1, "
+                "or set UORO_ALLOW_ANONYMOUS=true if that is meant."
+            )
+        return settings
+
+    def limits(self) -> Limits:
+        """The limits that this deployment moves."""
+        return Limits(
+            max_body_bytes=self.max_body_bytes,
+            max_queue_observations=self.max_queue_observations,
+            memory_budget_bytes=self.memory_budget_bytes,
+            snapshot_interval_s=self.snapshot_interval_s,
+            max_log_records=self.max_log_records,
+            store_timeout_s=self.store_timeout_s,
+            lease_ttl_s=self.lease_ttl_s,
+        )
