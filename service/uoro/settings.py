@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     redis_url: str | None = Field(
-        None, description="redis:// or rediss:// address; unset: a private embedded server under the data directory"
+        None,
+        description="redis:// or rediss:// address; unset: a private embedded server under the data directory",
     )
     data_dir: Path = Field(Path("data"), description="where the embedded server keeps its data")
     shard: str = Field(
@@ -32,13 +33,19 @@ class Settings(BaseSettings):
     auto_create: bool = Field(False, description="create unknown streams on their first observation")
     allow_anonymous: bool = Field(False, description="listen beyond loopback although no keys are configured")
     memory_budget_bytes: int = Field(
-        _LIMITS.memory_budget_bytes, ge=2**20, description="what all streams' states may take in memory, in bytes"
+        _LIMITS.memory_budget_bytes,
+        ge=2**20,
+        description="what all streams' states may take in memory, in bytes",
     )
     snapshot_interval_s: float = Field(
-        _LIMITS.snapshot_interval_s, gt=0, description="seconds between two snapshots of a stream that changes"
+        _LIMITS.snapshot_interval_s,
+        gt=0,
+        description="seconds between two snapshots of a stream that changes",
     )
     max_log_records: int = Field(
-        _LIMITS.max_log_records, ge=1, description="log length in records that calls for snapshots before their time"
+        _LIMITS.max_log_records,
+        ge=1,
+        description="log length in records that calls for snapshots before their time",
     )
     max_body_bytes: int = Field(_LIMITS.max_body_bytes, ge=1024, description="largest request body, in bytes")
     max_queue_observations: int = Field(

@@ -1,0 +1,75 @@
+"""This engine's hold on the shard: its epoch, and what to do when the store says it is over.
+
+Rules:
+1. Every write carries the epoch through `write`. A refusal as stale is final, unless this engine itself raised
+   the epoch meanwhile (`fence`), which is settled under a lock.
+2. Once lost, nothing is written and nothing is answered any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+from uoro.errors import StaleEpoch
+from uoro.store.protocol import Store
+
+T = TypeVar("T")
+
+
+class Ownership:
+    """The epoch under which this engine writes.
+
+    Attributes:
+        is_lost: another owner has taken the shard.
+    """
+
+    def __init__(self, store: Store, owner: str, on_lost: Callable[[], None]) -> None:
+        self._store = store
+        self._owner = owner
+        self._on_lost = on_lost
+        self._epoch = 0
+        self._fencing = Lock()
+        self.is_lost = False
+
+    def acquire(self) -> None:
+        """Take the shard. Raises Unavailable while another owner is alive, StoreUnavailable."""
+        self._epoch = self._store.acquire(self._owner)
+
+    def write(self, call: Callable[[int], T]) -> T:
+        """Make a write under the current epoch. Raises StaleEpoch once the shard is lost, and what `call` does."""
+        while True:
+            epoch = self._epoch
+            if self.is_lost:
+                raise StaleEpoch("another server has taken this shard; this one stops")
+            try:
+                return call(epoch)
+            except StaleEpoch:
+                with self._fencing:
+                    if self._epoch == epoch:
+                        self._lose()
+                        raise
+
+    def fence(self) -> None:
+        """Raise the epoch, so that no append still under way can land. Raises StaleEpoch, StoreUnavailable."""
+        with self._fencing:
+            try:
+                self._epoch = self._store.fence(self._epoch)
+            except StaleEpoch:
+                self._lose()
+                raise
+
+    def renew(self) -> None:
+        """Keep the lease. Raises StaleEpoch, StoreUnavailable."""
+        self.write(self._store.renew)
+
+    def release(self) -> None:
+        """Give the shard up, if it is still ours. Raises StoreUnavailable."""
+        if self._epoch and not self.is_lost:
+            self._store.release(self._epoch)
+
+    def _lose(self) -> None:
+        if not self.is_lost:
+            self.is_lost = True
+            self._on_lost()

@@ -1,0 +1,122 @@
+"""All learners of the shard, and the one function that moves them: `apply`, used live and in recovery alike.
+
+Rules:
+1. A record is applied to a stream only if its position lies behind the stream's own: replaying a log over
+   snapshots of different ages ends in the same state as having lived through it.
+2. A stream whose learner raises, or whose past is not there, is set aside (`learner` is None): the same in every
+   replay, and no other stream notices.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from uoro.domain import Model, Result
+from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
+from uoro.errors import CorruptRecord
+from uoro.learning.learner import STATE_VERSION, Learner
+from uoro.learning.spec import StreamSpec
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Resident:
+    """A stream in memory.
+
+    Attributes:
+        learner: None if the stream is damaged.
+        position: of the newest log record that changed it, or of the snapshot it was read from.
+        born: the first log record that may have it: the one that created it, or 1 if that is not known.
+        num_resets: numeric resets that the meter was told of.
+    """
+
+    spec: StreamSpec
+    labels: dict[str, str]
+    is_frozen: bool
+    learner: Learner | None
+    position: int
+    born: int = 1
+    num_resets: int = 0
+
+    @classmethod
+    def of(cls, model: Model, position: int, born: int = 1) -> Resident:
+        """The stream that a model describes; one without a state is damaged. Raises CorruptRecord, InvalidSpec."""
+        spec = StreamSpec.parse(model.spec)
+        if not model.state:
+            return cls(spec, model.labels, model.is_frozen, None, position, born)
+        if model.version != STATE_VERSION:
+            raise CorruptRecord(f"a state of version {model.version}; this server reads {STATE_VERSION}")
+        learner = Learner.load(spec, model.state)
+        return cls(spec, model.labels, model.is_frozen, learner, position, born, learner.metrics().numeric_resets)
+
+    def model(self) -> Model:
+        """The whole stream as a value; without a state if it is damaged."""
+        state = b"" if self.learner is None else self.learner.dump()
+        return Model(self.spec.document(), self.labels, self.is_frozen, state, STATE_VERSION)
+
+
+class Shelf:
+    """The shard's streams by id; owned by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, Resident] = {}
+
+    def apply(self, entries: list[Entry], position: int) -> Iterator[list[Result] | None]:
+        """Let the record at `position` take effect, entry by entry.
+
+        Yields per entry the results of its observations in order; None where there are none: another kind of
+        entry, or a stream that is damaged or already beyond this record.
+        """
+        beyond = {
+            entry.stream
+            for entry in entries
+            if (resident := self.streams.get(entry.stream)) is not None and resident.position >= position
+        }
+        for entry in entries:
+            yield None if entry.stream in beyond else self._apply(entry, position)
+
+    def _apply(self, entry: Entry, position: int) -> list[Result] | None:
+        if isinstance(entry, Delete):
+            self.streams.pop(entry.stream, None)
+            return None
+        if isinstance(entry, Create):
+            spec = StreamSpec.parse(entry.spec)
+            self.streams[entry.stream] = Resident(spec, entry.labels, False, Learner.new(spec), position, position)
+            return None
+        if isinstance(entry, Load):
+            self.streams[entry.stream] = Resident.of(entry.model, position, position)
+            return None
+        resident = self.streams.get(entry.stream)
+        if resident is None:
+            return None
+        resident.position = position
+        if isinstance(entry, Learn):
+            return self._learn(entry, resident)
+        if isinstance(entry, Label):
+            resident.labels = entry.labels
+        if isinstance(entry, Freeze):
+            if resident.is_frozen and not entry.is_frozen and resident.learner is not None:
+                resident.learner.unfreeze()
+            resident.is_frozen = entry.is_frozen
+        return None
+
+    def _learn(self, entry: Learn, resident: Resident) -> list[Result] | None:
+        learner = resident.learner
+        if learner is None:
+            return None
+        if learner.seq + 1 != entry.first_seq:
+            _log.error(
+                "stream %s is set aside: its log goes on at %d but its state ends at %d",
+                entry.stream, entry.first_seq, learner.seq,
+            )  # fmt: skip
+            resident.learner = None
+            return None
+        try:
+            return [learner.observe(o, learn=not resident.is_frozen) for o in entry.observations]
+        except Exception:  # noqa: BLE001 - whatever a stream's arithmetic comes to, it must not take the others with it
+            _log.exception("stream %s is set aside: its learner failed", entry.stream)
+            resident.learner = None
+            return None

@@ -1,0 +1,141 @@
+"""Writes copies of the streams that changed and trims the log behind them.
+
+Rules:
+1. A copy is taken by the runner, between two records, so it stands at one position. Writing it blocks no one.
+2. Snapshots of a stream that ended are deleted before anything else is written or trimmed.
+3. What `retention` decides is done in order; a store that is away ends the pass, and the next one tries again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
+
+from uoro.engine.entries import encode
+from uoro.engine.meter import Meter
+from uoro.engine.ownership import Ownership
+from uoro.engine.retention import Mark, due, needed_from
+from uoro.engine.runner import Runner
+from uoro.errors import CorruptRecord, StreamDamaged, UnknownStream
+from uoro.limits import Limits
+from uoro.store.protocol import LogBounds, Snapshot, Store
+
+_log = logging.getLogger(__name__)
+
+
+class Snapshotter:
+    """Looks after generations, named snapshots and the length of the log.
+
+    Attributes:
+        marks: by stream.
+        bounds: of the log, as of the newest pass.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ownership: Ownership,
+        runner: Runner,
+        meter: Meter,
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self.marks: dict[str, Mark] = {}
+        self.bounds = LogBounds(1, 1, 0)
+        self._store = store
+        self._ownership = ownership
+        self._runner = runner
+        self._meter = meter
+        self._limits = limits
+        self._clock = clock
+        self._deleted: deque[str] = deque()
+        self._writing = Lock()
+
+    def forget(self, stream: str) -> None:
+        """A stream ended: its snapshots are to go. From any thread."""
+        self._deleted.append(stream)
+
+    def snapshot_once(self, *, is_last: bool = False, until_s: float = math.inf) -> None:
+        """One pass; the last one before an orderly stop takes every stream that changed.
+
+        Args:
+            is_last: take what changed, whatever the interval.
+            until_s: begin no snapshot after this time of the engine's clock.
+
+        Raises StaleEpoch, StoreUnavailable.
+        """
+        with self._writing:
+            self._delete()
+        self._look_at_streams()
+        self.bounds = self._store.bounds()
+        num_records = self.bounds.next - self.bounds.first
+        is_full = num_records > self._limits.max_log_records or self.bounds.size_bytes > self._limits.max_log_bytes
+        for stream in due(self.marks, self._clock(), self._limits.snapshot_interval_s, is_log_full=is_full or is_last):
+            mark = self.marks[stream]
+            if self._clock() >= until_s:
+                break
+            if not is_last or mark.changed > max(mark.generations, default=0):
+                self._write(stream)
+        with self._writing:
+            # A stream that ended since has snapshots that an early trim would make the only trace of it.
+            if not self._deleted:
+                self._trim()
+
+    def put_named(self, stream: str, name: str, payload: bytes, is_alive: Callable[[], bool]) -> None:
+        """Write a named snapshot of a stream that is still there. Raises UnknownStream and what the store does."""
+        with self._writing:
+            if not is_alive():
+                raise UnknownStream(stream)
+            self._ownership.write(lambda epoch: self._store.put_named(epoch, stream, name, payload))
+
+    def _delete(self) -> None:
+        while self._deleted:
+            stream = self._deleted[0]
+            self._ownership.write(partial(self._store.delete_snapshots, stream=stream))
+            self.marks.pop(stream, None)
+            self._deleted.popleft()
+
+    def _look_at_streams(self) -> None:
+        for stream, resident in list(self._runner.shelf.streams.items()):
+            mark = self.marks.get(stream)
+            if mark is None:
+                mark = Mark(resident.born, resident.position, written_s=self._clock())
+                self.marks[stream] = mark
+            mark.changed = resident.position
+            if resident.learner is None and not mark.is_set_aside:
+                # The newest generation says so; the one before it stays, for whoever wants to look.
+                self._put(Snapshot(stream, resident.position, encode(resident.model())))
+                mark.is_set_aside = True
+
+    def _write(self, stream: str) -> None:
+        start = time.perf_counter()
+        reading = self._runner.read(stream, lambda resident, _: (self._runner.applied, resident.model()))
+        try:
+            position, model = reading.result()
+            if not self._put(Snapshot(stream, position, encode(model))):
+                return
+        except (UnknownStream, StreamDamaged):
+            return
+        except CorruptRecord:
+            _log.exception("the snapshot of %s could not be read back; the log is kept", stream)
+            return
+        self.marks[stream].add(position, self._clock())
+        self._meter.snapshot_written(time.perf_counter() - start)
+
+    def _put(self, snapshot: Snapshot) -> bool:
+        with self._writing:
+            if self._deleted:
+                return False
+            self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
+            return True
+
+    def _trim(self) -> None:
+        before = min(needed_from(self.marks, self._runner.applied + 1), self._runner.applied + 1)
+        if before > self.bounds.first:
+            self._ownership.write(lambda epoch: self._store.trim(epoch, before))
+            self.bounds = self._store.bounds()

@@ -1,0 +1,130 @@
+"""An engine on a memory shelf, driven call by call: no threads, no waiting, crashes at will."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from uoro.domain import Observation, Observed, Submission
+from uoro.engine.engine import Engine
+from uoro.engine.meter import SilentMeter
+from uoro.errors import UoroError
+from uoro.learning.learner import Learner
+from uoro.learning.spec import StreamSpec
+from uoro.limits import Limits
+from uoro.store.memory import MemoryShelf, MemoryStore
+
+SMALL = {
+    "fields": {"v": {"type": "number"}},
+    "hidden_size": 2,
+    "learner": {"name": "uoro", "rank": 1},
+    "aggregation": "none",
+    "season": "none",
+}
+"""A spec whose learner is quick."""
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Ground:
+    """One server's life on a shelf; `crash` begins the next one."""
+
+    def __init__(self, *, auto_create: bool = True, limits: Limits | None = None, owner: str = "me") -> None:
+        self.shelf = MemoryShelf()
+        self.clock = Clock()
+        self.limits = limits or Limits(snapshot_interval_s=10.0)
+        self.auto_create = auto_create
+        self.losses: list[str] = []
+        self.engine = self.begin(owner)
+
+    def begin(self, owner: str = "me") -> Engine:
+        """A new server on the same shelf, recovered; the old one is left as it is."""
+        engine = Engine(
+            MemoryStore(self.shelf),
+            owner,
+            self.limits,
+            SilentMeter(),
+            auto_create=self.auto_create,
+            on_lost=lambda: self.losses.append(owner),
+            clock=self.clock,
+        )
+        engine.recover()
+        self.engine = engine
+        return engine
+
+    crash = begin
+
+    def work(self) -> None:
+        """Commit and apply whatever waits."""
+        while self.engine.committer.commit_once(0.0):
+            if self.engine.committer.trouble is not None:
+                break
+        while self.engine.runner.apply_once(0.0):
+            pass
+
+    def snapshot(self) -> None:
+        """One pass of the snapshotter, the runner answering its reads in between."""
+        reading = self.engine.runner.read
+
+        def read_now(stream: str, call: Callable[..., Any]) -> Future[Any]:
+            future = reading(stream, call)
+            while self.engine.runner.apply_once(0.0):
+                pass
+            return future
+
+        self.engine.runner.read = read_now  # type: ignore[method-assign]
+        try:
+            self.engine.snapshotter.snapshot_once()
+        finally:
+            self.engine.runner.read = reading  # type: ignore[method-assign]
+
+    def done(self, future: Future[Any]) -> Any:
+        """The outcome of a future, after working."""
+        self.work()
+        return future.result(timeout=0)
+
+    def create(self, stream: str, **changes: object) -> None:
+        """A stream of the small spec."""
+        self.done(self.engine.create(stream, StreamSpec.parse({**SMALL, **changes}), {}))
+
+    def observe(self, stream: str, values: Sequence[float], first_seq: int | None = None) -> list[Observed | UoroError]:
+        """Post values in one request."""
+        outcomes = self.done(self.engine.observe(submissions(stream, values, first_seq)))
+        assert isinstance(outcomes, list)
+        return outcomes
+
+    def state(self, stream: str) -> bytes:
+        """The bytes of a stream's model."""
+        learner = self.engine.runner.shelf.streams[stream].learner
+        assert learner is not None
+        return learner.dump()
+
+    def tighten(self, **limits: float) -> None:
+        """Change limits for the engines begun from here on."""
+        self.limits = dataclasses.replace(self.limits, **limits)  # type: ignore[arg-type]
+
+
+def submissions(stream: str, values: Sequence[float], first_seq: int | None = None) -> list[Submission]:
+    """Observations of the field "v"."""
+    return [
+        Submission(stream, Observation({"v": float(value)}, seq=None if first_seq is None else first_seq + place))
+        for place, value in enumerate(values)
+    ]
+
+
+def reference(values: Sequence[float], **changes: object) -> Learner:
+    """A learner of the small spec that saw the values, with no engine around it."""
+    learner = Learner.new(StreamSpec.parse({**SMALL, **changes}))
+    for value in values:
+        learner.observe(Observation({"v": float(value)}))
+    return learner
