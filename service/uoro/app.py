@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
 from uuid import uuid4
@@ -58,6 +58,9 @@ def serve(settings: Settings) -> int:
         server = uvicorn.Server(_config(_Lifespan(create_app(engine, settings.limits(), meter), engine), settings))
         host, port = listening.getsockname()[:2]
         _log.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        # uvicorn raises a signal that it has obeyed once more at the end: by then there is nothing left to do.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
         server.run(sockets=[listening])
         return code
 

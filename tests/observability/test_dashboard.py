@@ -1,0 +1,299 @@
+"""Every query of the dashboard and of the alerts, asked of a real Prometheus that scrapes the live service.
+
+A misspelt metric is not an error to Prometheus but an empty answer, so every answer must have samples, all finite.
+"""
+
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+GRAFANA = ROOT / "clients" / "grafana"
+PROMETHEUS = ROOT / "clients" / "prometheus"
+DASHBOARD = json.loads((GRAFANA / "dashboards" / "uoro.json").read_text())
+ALERTS = {
+    rule["alert"]: rule["expr"]
+    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+}
+QUERIES = {
+    f"{panel['id']} {panel['title']} {target['refId']}": target["expr"]
+    for panel in DASHBOARD["panels"]
+    for target in panel.get("targets", ())
+}
+STREAM = "plant-1/pump:a"
+CHOSEN = {"$__rate_interval": "30s", "$stream": STREAM, "$field": "flow"}
+PATIENCE_S = 60.0
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="the program prometheus is not installed (Debian: prometheus)"
+)
+
+
+def chosen(query: str) -> str:
+    """The query as Grafana would send it."""
+    for variable, value in CHOSEN.items():
+        query = query.replace(variable, value)
+    assert "$" not in query, f"nothing is chosen for a variable in {query}"
+    return query
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_answers(url: str, program: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert program.poll() is None, f"ended early:\n{log.read_text()}"
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{url} did not answer:\n{log.read_text()}")
+
+
+def stop(program: "subprocess.Popen[bytes]") -> None:
+    program.terminate()
+    try:
+        program.wait(30)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait()
+
+
+def post_until(done: threading.Event, url: str) -> None:
+    """A pump with two numbers and a category, a few observations a request; now and then one is refused."""
+    path = f"{url}/v1/streams/{STREAM.replace('/', '%2F')}/observations"
+    step = 0
+    with httpx.Client(timeout=10) as client:
+        while not done.wait(0.05):
+            bodies = [
+                {"x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]}}
+                for n in range(5)
+            ]
+            step += len(bodies)
+            client.post(path, json=bodies).raise_for_status()
+            client.get(f"{url}/v1/streams")
+            client.post(path, json={"x": {"flow": "no number"}})
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a running service that is being posted to."""
+    home = tmp_path_factory.mktemp("service")
+    port = free_port()
+    settings = {
+        "UORO_PORT": str(port),
+        "UORO_DATA_DIR": str(home / "kept"),
+        "UORO_AUTO_CREATE": "true",
+        "UORO_SNAPSHOT_INTERVAL_S": "0.5",
+        "PATH": str(Path(sys.executable).parent),
+    }
+    log = home / "log"
+    with log.open("wb") as lines:
+        program = subprocess.Popen(["uoro", "serve"], cwd=home, env=settings, stdout=lines, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    done = threading.Event()
+    poster = threading.Thread(target=post_until, args=(done, url))
+    try:
+        wait_until_answers(f"{url}/readyz", program, log)
+        poster.start()
+        yield url
+    finally:
+        done.set()
+        if poster.ident is not None:
+            poster.join()
+        stop(program)
+
+
+@dataclass
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """What the HTTP API says to a query; a query that does not parse fails."""
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def numbers(self, query: str) -> list[float]:
+        """The samples of an instant query."""
+        return [float(sample["value"][1]) for sample in self.get("query", query=query)["result"]]
+
+    def require(self, query: str, patience_s: float = PATIENCE_S) -> list[float]:
+        """The samples, once there are some and all are finite; fails if that never comes."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            numbers = self.numbers(query)
+            if numbers and all(map(math.isfinite, numbers)):
+                return numbers
+            assert time.monotonic() < deadline, f"{query} answers {numbers or 'nothing'}"
+            time.sleep(0.25)
+
+
+@pytest.fixture(scope="module")
+def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus with the project's configuration, but a shorter interval, that scrapes the service."""
+    home = tmp_path_factory.mktemp("prometheus")
+    configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    configuration["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
+    configuration["rule_files"] = [str(PROMETHEUS / name) for name in configuration["rule_files"]]
+    (scraped,) = configuration["scrape_configs"]
+    scraped["static_configs"] = [{"targets": [service.removeprefix("http://")]}]
+    (home / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port = free_port()
+    command = [
+        "prometheus",
+        f"--config.file={home / 'prometheus.yml'}",
+        f"--storage.tsdb.path={home / 'kept'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    log = home / "log"
+    with log.open("wb") as lines:
+        program = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
+    try:
+        wait_until_answers(f"http://127.0.0.1:{port}/-/ready", program, log)
+        yield Prometheus(f"http://127.0.0.1:{port}")
+    finally:
+        stop(program)
+
+
+def vectors(expression: str) -> list[str]:
+    """What an alert compares: each side of its `and`s without the comparison."""
+    compared = [re.fullmatch(r"(.+?)\s*(?:==|!=|<=|>=|<|>)\s*[\d.e+-]+", part) for part in expression.split(" and ")]
+    assert all(compared), f"{expression} is more than comparisons with numbers"
+    return [match[1] for match in compared if match]
+
+
+@needs_prometheus
+@pytest.mark.parametrize("panel", QUERIES)
+def test_every_panel_has_numbers(prometheus: Prometheus, panel: str) -> None:
+    """Each query of the dashboard has a non-empty, finite answer."""
+    prometheus.require(chosen(QUERIES[panel]))
+
+
+@needs_prometheus
+@pytest.mark.parametrize("name", ["stream", "field"])
+def test_every_variable_has_choices(prometheus: Prometheus, name: str) -> None:
+    """The queries that fill the dashboard's menus offer the stream that is posted to, and its field."""
+    (variable,) = (variable for variable in DASHBOARD["templating"]["list"] if variable["name"] == name)
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+    assert match
+    selector = chosen(match[1])
+    prometheus.require(selector)
+    offered = prometheus.get(f"label/{match[2]}/values", **{"match[]": selector})
+    assert CHOSEN[f"${name}"] in offered
+
+
+@needs_prometheus
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_sees_what_it_watches(prometheus: Prometheus, alert: str) -> None:
+    """What an alert compares has finite numbers, and the whole expression parses."""
+    for vector in vectors(ALERTS[alert]):
+        prometheus.require(vector)
+    prometheus.numbers(ALERTS[alert])
+
+
+@needs_prometheus
+def test_the_alerts_are_loaded_and_evaluated(prometheus: Prometheus) -> None:
+    """Prometheus itself reports each rule of the file as healthy."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        groups = prometheus.get("rules")["groups"]
+        health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+        if health == dict.fromkeys(ALERTS, "ok"):
+            return
+        assert time.monotonic() < deadline, health
+        time.sleep(0.25)
+
+
+@needs_prometheus
+@pytest.mark.parametrize(
+    "query", ["rate(uoro_observation_total[30s])", "uoro_queue_length / 0 - uoro_queue_length / 0"]
+)
+def test_a_wrong_query_is_caught(prometheus: Prometheus, query: str) -> None:
+    """A misspelt metric and one that is no number fail the check that every panel passes."""
+    prometheus.require("uoro_observations_total")
+    with pytest.raises(AssertionError, match="answers"):
+        prometheus.require(query, patience_s=0)
+
+
+@needs_prometheus
+def test_a_broken_query_is_caught(prometheus: Prometheus) -> None:
+    """A query that does not parse fails at once."""
+    with pytest.raises(AssertionError, match="parse error"):
+        prometheus.require("sum(uoro_streams", patience_s=0)
+
+
+def test_the_dashboard_is_the_generated_one(tmp_path: Path) -> None:
+    """The committed file is what build.py writes."""
+    subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path / "uoro.json"], check=True)
+    assert (tmp_path / "uoro.json").read_text() == (GRAFANA / "dashboards" / "uoro.json").read_text()
+
+
+def test_panels_do_not_overlap() -> None:
+    """No two panels share a cell of the grid, none leaves it, and ids and queries' letters are unique."""
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        taken |= cells
+        letters = [target["refId"] for target in panel.get("targets", ())]
+        assert len(letters) == len(set(letters))
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_band_is_between_lines_that_exist() -> None:
+    """The panel of value and prediction fills from its upper to its lower line."""
+    (panel,) = (panel for panel in DASHBOARD["panels"] if panel.get("fieldConfig", {}).get("overrides"))
+    legends = {target["legendFormat"]: target["expr"] for target in panel["targets"]}
+    filled = {
+        override["matcher"]["options"]: change["value"]
+        for override in panel["fieldConfig"]["overrides"]
+        for change in override["properties"]
+        if change["id"] == "custom.fillBelowTo"
+    }
+    assert filled == {"upper": "lower"}
+    assert legends["upper"].startswith("uoro_stream_prediction_upper{")
+    assert legends["lower"].startswith("uoro_stream_prediction_lower{")
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="the program promtool is not installed (Debian: prometheus)"
+)
+@pytest.mark.parametrize("arguments", [("config", "prometheus.yml"), ("rules", "alerts.yml")])
+def test_promtool_accepts(arguments: tuple[str, str]) -> None:
+    """Prometheus' own checker finds nothing to say against the configuration and the rules."""
+    kind, name = arguments
+    checked = subprocess.run(
+        ["promtool", "check", kind, PROMETHEUS / name], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
