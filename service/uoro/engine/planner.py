@@ -131,9 +131,9 @@ class Planner:
                     answer.recalled.append((slot, stream, seq))
                     outcomes.append(None)
                     continue
+                run.spec.check(observation)
                 if seq is not None and seq > run.last_seq + 1:
                     raise OutOfSequence(run.last_seq + 1, seq)
-                run.spec.check(observation)
                 run.last_seq += 1
                 run.observations.append(observation)
                 run.slots.append(slot)

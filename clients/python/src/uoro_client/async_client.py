@@ -1,0 +1,220 @@
+"""The client for asynchronous code, the twin of `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from uoro_client import calls, flows, wire
+from uoro_client.attempts import Attempts
+from uoro_client.calls import Call, Delivered
+from uoro_client.errors import ClientError
+from uoro_client.flows import Flow
+from uoro_client.observations import Observation, Observations, Timestamp, Value, observation
+from uoro_client.replies import (
+    BatchReply,
+    Metrics,
+    NamedSnapshot,
+    ObservationReply,
+    Prediction,
+    Readiness,
+    StreamInfo,
+)
+from uoro_client.retry import Patience
+from uoro_client.subscription import AsyncSubscription
+from uoro_client.writers import AsyncWriter
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Speaks to one service. Safe to share between tasks; close it, or use it in an `async with`.
+
+    Args:
+        url: address of the service.
+        api_key: sent as a bearer token, if the service asks for keys.
+        timeout_s: seconds to wait for one reply.
+        patience: how failed calls are tried again.
+        transport: another httpx transport, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str = wire.DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = wire.DEFAULT_TIMEOUT_S,
+        patience: Patience | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = wire.base_url(url)
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._patience = patience or Patience()
+        self._http = httpx.AsyncClient(
+            headers=wire.headers(api_key), timeout=wire.timeout(timeout_s), transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._url!r})"
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def ready(self) -> Readiness:
+        """Whether the service serves now, asked once. Raises ConnectionFailed, ReplyLost."""
+        return wire.readiness(await self._exchange(Call("GET", "/readyz", bytes)))
+
+    async def create_stream(
+        self,
+        stream: str,
+        spec: Mapping[str, object] | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+    ) -> StreamInfo:
+        """Create a stream; one with the same spec is answered as it is. Raises Conflict, InvalidRequest."""
+        return await self._send(calls.create_stream(stream, spec, labels))
+
+    async def stream(self, stream: str) -> StreamInfo:
+        """A stream's spec, labels and state. Raises NotFound."""
+        return await self._send(calls.describe(stream))
+
+    async def streams(
+        self, *, prefix: str = "", labels: Mapping[str, str] | None = None, page_size: int = 500
+    ) -> AsyncIterator[StreamInfo]:
+        """All streams by id, fetched page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self._send(
+                calls.list_streams(cursor=cursor, page_size=page_size, prefix=prefix, labels=labels)
+            )
+            for info in page.streams:
+                yield info
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def delete_stream(self, stream: str) -> None:
+        """Forget a stream, its log and its snapshots. Raises NotFound."""
+        await self._send(calls.delete_stream(stream))
+
+    async def observe(
+        self, stream: str, x: Mapping[str, Value], *, t: Timestamp | None = None, seq: int | None = None
+    ) -> ObservationReply:
+        """Post one observation; it is predicted, then learned. With `seq` it is safely sent again."""
+        return await self._send(calls.observe(stream, observation(Observation(x, t, seq))))
+
+    async def observe_many(self, stream: str, observations: Observations, *, full: bool = False) -> BatchReply:
+        """Post observations of one stream in order, in chunks; `full` asks for every result."""
+        return await self.follow(flows.observe_many(stream, observations, full=full))
+
+    async def observe_streams(self, observations: Observations, *, full: bool = False) -> BatchReply:
+        """Post observations of several streams, each naming its own, in chunks."""
+        return await self.follow(flows.observe_many(None, observations, full=full))
+
+    def writer(self) -> AsyncWriter:
+        """A writer that numbers what it posts, so that nothing is ever learned twice."""
+        return AsyncWriter(self)
+
+    async def predict(self, stream: str, horizon: int = 1) -> tuple[Prediction, ...]:
+        """The next `horizon` predictions, nearest first; none before the first observation."""
+        return await self._send(calls.predict(stream, horizon))
+
+    async def metrics(self, stream: str) -> Metrics:
+        """How well a stream is predicted, next to the naive forecast."""
+        return await self._send(calls.metrics(stream))
+
+    async def results(self, stream: str, limit: int | None = None) -> tuple[ObservationReply, ...]:
+        """The most recent results, newest last."""
+        return await self._send(calls.results(stream, limit))
+
+    async def freeze(self, stream: str) -> StreamInfo:
+        """Predict from now on without learning; the state still advances."""
+        return await self._send(calls.set_frozen(stream, is_frozen=True))
+
+    async def unfreeze(self, stream: str) -> StreamInfo:
+        """Learn again."""
+        return await self._send(calls.set_frozen(stream, is_frozen=False))
+
+    async def export(self, stream: str) -> bytes:
+        """The whole model as one self-describing safetensors file."""
+        return await self._send(calls.export(stream))
+
+    async def import_model(self, stream: str, file: bytes, *, replace: bool = False) -> StreamInfo:
+        """Make a stream of an exported file. Raises Conflict if the id is taken, unless `replace`."""
+        return await self._send(calls.import_model(stream, file, replace=replace))
+
+    async def snapshot(self, stream: str, name: str) -> NamedSnapshot:
+        """Keep the model as it is now under a name."""
+        return await self._send(calls.save_snapshot(stream, name))
+
+    async def snapshots(self, stream: str) -> tuple[NamedSnapshot, ...]:
+        """The named versions of a stream's model."""
+        return await self._send(calls.snapshots(stream))
+
+    async def restore(self, stream: str, name: str) -> StreamInfo:
+        """Go back to a named version, `seq` included. Raises NotFound."""
+        return await self._send(calls.restore(stream, name))
+
+    async def clone(self, stream: str, to: str) -> StreamInfo:
+        """A second stream that starts from this one's model. Raises Conflict if `to` exists."""
+        return await self._send(calls.clone(stream, to))
+
+    def subscribe(self, *streams: str) -> AsyncSubscription:
+        """Every result of these streams from now on, whoever posts; without ids, of all streams."""
+        return AsyncSubscription(self._url, self._api_key, self._timeout_s, streams)
+
+    async def _send(self, call: Call[T]) -> T:
+        return (await self._deliver(call)).value
+
+    async def follow(self, flow: Flow[T]) -> T:
+        """Drive a flow to its answer."""
+        try:
+            call = next(flow)
+            while True:
+                try:
+                    delivered = await self._deliver(call)
+                except ClientError as error:
+                    call = flow.throw(error)
+                else:
+                    call = flow.send(delivered)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    async def _deliver(self, call: Call[T]) -> Delivered[T]:
+        attempts = Attempts(call, self._patience)
+        while True:
+            try:
+                return attempts.delivered(wire.value(call, await self._exchange(call)))
+            except ClientError as error:
+                outcome = attempts.failed(error)
+            if isinstance(outcome, Delivered):
+                return outcome
+            await asyncio.sleep(outcome)
+
+    async def _exchange(self, call: Call[T]) -> httpx.Response:
+        request = self._http.build_request(
+            call.method,
+            self._url + call.path,
+            params=call.query or None,
+            content=call.content,
+            headers=wire.content_headers(call),
+        )
+        try:
+            return await self._http.send(request)
+        except httpx.TransportError as error:
+            raise wire.mapped(error, self._url) from error

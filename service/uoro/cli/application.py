@@ -1,0 +1,35 @@
+"""The command line: which commands there are."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+import typer
+
+from uoro.cli.doctor import DOCTOR_HELP, doctor
+from uoro.cli.models import EXPORT_HELP, IMPORT_HELP, export_model, import_model
+from uoro.cli.replay import REPLAY_HELP, replay
+from uoro.cli.serve import serve, settings_help
+
+application = typer.Typer(
+    name="uoro",
+    help="A server that keeps one recurrent model per stream and learns from every observation at once.\n\n"
+    "Example: uoro serve, and then in another terminal: uoro replay taxi.csv",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def version() -> None:
+    """Print the version. Example: uoro version"""
+    typer.echo(version_of("uoro-service"))
+
+
+application.command("serve", help=settings_help())(serve)
+application.command("replay", help=REPLAY_HELP)(replay)
+application.command("export", help=EXPORT_HELP)(export_model)
+application.command("import", help=IMPORT_HELP)(import_model)
+application.command("doctor", help=DOCTOR_HELP)(doctor)
+application.command("version")(version)
