@@ -11,11 +11,12 @@ PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
 SYSTEM_PACKAGES := redis-server prometheus
 
-.PHONY: help setup run demo test lint system-packages bench campaign clean
+.PHONY: help setup run demo pictures test lint system-packages bench campaign clean
 
 help:
 	@echo 'make run       serve on http://127.0.0.1:8000, data kept under ./data'
 	@echo 'make demo      watch the service learn the load of this machine (ctrl-C ends it)'
+	@echo 'make pictures  draw the pictures of the README anew'
 	@echo 'make test      format, lint, types, layers, then every test'
 	@echo 'make lint      the same without the tests'
 	@echo 'make bench     one table of measured ratios'
@@ -42,6 +43,9 @@ run: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/machine_load.py $(DEMO_OPTIONS)
+
+pictures: $(INSTALLED)
+	$(BIN)/python examples/picture.py --out docs/pictures/learning.svg
 
 # Fastest first, so that a slip is told within seconds.
 lint: $(INSTALLED)

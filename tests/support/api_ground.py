@@ -52,11 +52,11 @@ class CountingMeter:
 class Server:
     """One engine and the client that talks to it."""
 
-    def __init__(self, engine: Engine, client: TestClient, meter: CountingMeter, store: MemoryStore) -> None:
+    def __init__(self, engine: Engine, client: TestClient, meter: CountingMeter, shelf: MemoryShelf) -> None:
         self.engine = engine
         self.client = client
         self.meter = meter
-        self.store = store
+        self.shelf = shelf
         self._num_streams = 0
 
     def create(self, prefix: str = "s", **changes: object) -> str:
@@ -91,11 +91,11 @@ def quote(stream: str) -> str:
 def serving(*, auto_create: bool = False, limits: Limits | None = None) -> Iterator[Server]:
     """A server for a test or a few; `limits` apply to its engine and its API."""
     limits = limits or Limits(drain_timeout_s=1.0)
-    meter, store = CountingMeter(), MemoryStore(MemoryShelf())
-    engine = Engine(store, "me", limits, SilentMeter(), auto_create=auto_create)
+    meter, shelf = CountingMeter(), MemoryShelf()
+    engine = Engine(MemoryStore(shelf), "me", limits, SilentMeter(), auto_create=auto_create)
     engine.start()
     with TestClient(create_app(engine, limits, meter), follow_redirects=False) as client:
         while not engine.is_ready:
             time.sleep(0.001)
-        yield Server(engine, client, meter, store)
+        yield Server(engine, client, meter, shelf)
     engine.stop()

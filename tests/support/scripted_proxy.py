@@ -19,7 +19,7 @@ class Loss(Enum):
 
 
 class ScriptedProxy:
-    """Losses befall the requests with `word` (but for the library's loading), in the order of `script`; None lets one through.
+    """Losses befall the requests with `word`, in the order of `script`; None lets one through.
 
     Attributes:
         held: requests that were lost on their way; `deliver_late` hands them to the server after all.

@@ -1,0 +1,146 @@
+"""Calls that bring observations: predict, then learn, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import NoReturn
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from uoro.api import schemas
+from uoro.api.answers import answer
+from uoro.api.body import JSON, NDJSON, content_type, read_body
+from uoro.api.observations import Body, read_json, read_lines
+from uoro.api.openapi import RESULTS, STREAM, Answer, body, operation, ref
+from uoro.api.paths import stream_in
+from uoro.api.ports import Engine, RequestMeter
+from uoro.api.query import wants_full_results
+from uoro.api.replies import Outcome, json_response, reply_to, reply_to_several, reply_to_streams
+from uoro.domain import Observed, Submission
+from uoro.errors import RequestError, StreamDamaged, UnknownStream, UoroError
+from uoro.limits import Limits
+
+LARGE_BODY_BYTES = 2**16
+"""Larger bodies are read on another thread, so that other requests are answered meanwhile."""
+
+
+class Observing:
+    """Endpoints that take observations."""
+
+    def __init__(self, engine: Engine, limits: Limits, meter: RequestMeter) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._meter = meter
+
+    async def observe(self, request: Request) -> Response:
+        """Observations of one stream: an object, an array, or NDJSON."""
+        stream = stream_in(request)
+        is_full = wants_full_results(request)
+        content = await self._read(request, stream, content_type(request, JSON, NDJSON))
+        outcomes = await self._outcomes(content)
+        if content.is_single:
+            (outcome,) = outcomes
+            if isinstance(outcome, UoroError):
+                raise outcome
+            return json_response(reply_to(outcome))
+        asked = [o for o, r in zip(outcomes, content.readings, strict=True) if isinstance(r, Submission)]
+        if asked and all(isinstance(outcome, UnknownStream | StreamDamaged) for outcome in asked):
+            _refuse(asked[0])
+        return json_response(reply_to_several(outcomes, is_full=is_full))
+
+    async def observe_many(self, request: Request) -> Response:
+        """Observations that name their streams: NDJSON, or an array."""
+        is_full = wants_full_results(request)
+        content = await self._read(request, None, content_type(request, NDJSON, JSON))
+        outcomes = await self._outcomes(content)
+        named = dict.fromkeys(submission.stream for submission in content.submissions)
+        reply = reply_to_streams(outcomes, self._last_seqs(list(named), outcomes), is_full=is_full)
+        return json_response(reply)
+
+    async def _read(self, request: Request, stream: str | None, media_type: str) -> Body:
+        read = read_lines if media_type == NDJSON else read_json
+        most = self._limits.max_observations_per_request
+        try:
+            raw = await read_body(request, self._limits.max_body_bytes)
+            if len(raw) > LARGE_BODY_BYTES:
+                content = await asyncio.to_thread(read, raw, stream, most)
+            else:
+                content = read(raw, stream, most)
+        except RequestError as error:
+            self._meter.rejected(error.code, 1)
+            raise
+        refused = Counter(reading.code for reading in content.readings if isinstance(reading, UoroError))
+        for code, num in refused.items():
+            self._meter.rejected(code, num)
+        return content
+
+    async def _outcomes(self, content: Body) -> list[Outcome]:
+        """One outcome per observation of the body, in order: refused here, or told by the engine."""
+        submissions = content.submissions
+        outcomes = await answer(self._engine.observe(submissions)) if submissions else []
+        told = iter(outcomes)
+        return [next(told) if isinstance(r, Submission) else r for r in content.readings]
+
+    def _last_seqs(self, streams: list[str], outcomes: list[Outcome]) -> dict[str, int]:
+        """The newest place of each stream that exists; one that was deleted meanwhile has what was learned."""
+        last_seqs: dict[str, int] = {}
+        for outcome in outcomes:
+            if isinstance(outcome, Observed):
+                last_seqs[outcome.stream] = max(outcome.seq, last_seqs.get(outcome.stream, 0))
+        for stream in streams:
+            try:
+                last_seqs[stream] = self._engine.describe(stream).last_seq
+            except UnknownStream:
+                continue
+        return last_seqs
+
+    def add_to(self, app: FastAPI) -> None:
+        """Register the endpoints."""
+        problems = (400, 408, 413, 415, 422, 429, 503)
+        one, named = ref(schemas.Observation), ref(schemas.NamedObservation)
+        app.add_api_route(
+            "/v1/streams/{stream}/observations",
+            self.observe,
+            methods=["POST"],
+            **operation(
+                "observe",
+                "Predict, then learn, in order",
+                Answer(
+                    200,
+                    "a reply to the one, or to the several",
+                    schema={"oneOf": [ref(schemas.Reply), ref(schemas.SeveralReply)]},
+                ),
+                problems=(*problems, 404, 409),
+                parameters=(STREAM, RESULTS),
+                request_body=body(
+                    {JSON: {"oneOf": [one, {"type": "array", "items": one}]}, NDJSON: one},
+                    "one object, an array, or NDJSON with an observation on each line",
+                ),
+                tag="observations",
+            ),
+        )
+        app.add_api_route(
+            "/v1/observations",
+            self.observe_many,
+            methods=["POST"],
+            **operation(
+                "observeStreams",
+                "Observations of many streams in one request",
+                Answer(200, "a reply to all", schemas.StreamsReply),
+                problems=problems,
+                parameters=(RESULTS,),
+                request_body=body(
+                    {NDJSON: named, JSON: {"type": "array", "items": named}},
+                    "NDJSON with an observation and its stream on each line, or an array of such",
+                ),
+                tag="observations",
+            ),
+        )
+
+
+def _refuse(outcome: Outcome) -> NoReturn:
+    assert isinstance(outcome, UoroError)  # noqa: S101 - the caller looked
+    raise outcome

@@ -1,0 +1,93 @@
+"""What the API needs of the rest of the service, as calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from uoro.domain import (
+    Metrics,
+    NamedSnapshot,
+    Observed,
+    Prediction,
+    Result,
+    StreamInfo,
+    Submission,
+)
+from uoro.engine.subscriptions import Hub
+from uoro.errors import UoroError
+from uoro.learning.spec import StreamSpec
+
+
+class Engine(Protocol):
+    """Owner of all streams. Any call may raise a UoroError at once or fail its future with one."""
+
+    @property
+    def hub(self) -> Hub:
+        """Where results are published."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every check is "ok"."""
+
+    def checks(self) -> dict[str, str]:
+        """By name, "ok" or what is wrong."""
+
+    def observe(self, submissions: Sequence[Submission]) -> Future[list[Observed | UoroError]]:
+        """Learn; one outcome per submission, in order. An outcome that is an error refuses that one alone."""
+
+    def create(self, stream: str, spec: StreamSpec, labels: dict[str, str]) -> Future[tuple[StreamInfo, bool]]:
+        """The stream, and whether it was created now."""
+
+    def delete(self, stream: str) -> Future[None]:
+        """Forget a stream."""
+
+    def set_frozen(self, stream: str, *, is_frozen: bool) -> Future[StreamInfo]:
+        """Stop or resume learning."""
+
+    def clone(self, stream: str, to: str) -> Future[StreamInfo]:
+        """A second stream from this one's model."""
+
+    def describe(self, stream: str) -> StreamInfo:
+        """A stream as the catalog knows it."""
+
+    def list_streams(self, *, after: str, limit: int, prefix: str, labels: Mapping[str, str]) -> list[StreamInfo]:
+        """Streams by id, from the first beyond `after`."""
+
+    def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
+        """The next `horizon` predictions; None before the first observation."""
+
+    def metrics(self, stream: str) -> Future[Metrics]:
+        """Streaming evaluation."""
+
+    def results(self, stream: str, limit: int) -> Future[list[Result]]:
+        """The most recent results, newest last."""
+
+    def export(self, stream: str) -> Future[bytes]:
+        """The whole model as a file."""
+
+    def import_model(self, stream: str, file: bytes, *, replace: bool) -> Future[StreamInfo]:
+        """A stream from such a file."""
+
+    def save_snapshot(self, stream: str, name: str) -> Future[NamedSnapshot]:
+        """Keep a named version."""
+
+    def snapshots(self, stream: str) -> Future[list[NamedSnapshot]]:
+        """The named versions."""
+
+    def restore(self, stream: str, name: str) -> Future[StreamInfo]:
+        """Go back to a named version."""
+
+
+class RequestMeter(Protocol):
+    """Where requests are counted. Calls are cheap and never raise."""
+
+    def scrape(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+
+    def request(self, route: str, method: str, status: int, duration_s: float) -> None:
+        """A request was answered; `route` is the template of its path."""
+
+    def rejected(self, code: str, num: int) -> None:
+        """So many observations were refused before they reached the engine."""
