@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from time import monotonic, sleep
 
 import pytest
+from engine_ground import SMALL, Ground, reference, submissions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_ground import SMALL, Ground, reference, submissions
 from uoro.domain import Model, Observation, Observed, Submission
+from uoro.engine.engine import Engine
+from uoro.engine.meter import SilentMeter
+from uoro.engine.shelf import Resident
 from uoro.errors import (
     CorruptRecord,
     NotReady,
@@ -66,7 +70,9 @@ def test_a_failed_append_answers_503_and_a_retry_with_seq_learns_exactly_once(fa
     ground.shelf.faults.append(fault)
     future = ground.engine.observe(submissions("s", [1.0, 2.0], first_seq=1))
     ground.work()
-    assert isinstance(future.exception(timeout=0), OutcomeUnknown if fault is not Fault.UNAVAILABLE else StoreUnavailable)
+    assert isinstance(
+        future.exception(timeout=0), OutcomeUnknown if fault is not Fault.UNAVAILABLE else StoreUnavailable
+    )
     with pytest.raises(StoreUnavailable):
         ground.engine.observe(submissions("s", [3.0]))
     ground.work()  # the store is there again: settled
@@ -158,7 +164,8 @@ class Twin:
 steps = st.lists(
     st.tuples(
         st.sampled_from(
-            ["observe"] * 6 + ["create", "delete", "freeze", "unfreeze", "snapshot", "crash", "reply lost", "retry", "damage"]
+            ["observe"] * 6
+            + ["create", "delete", "freeze", "unfreeze", "snapshot", "crash", "reply lost", "retry", "damage"]
         ),
         st.sampled_from("ab"),
         st.integers(-3, 3),
@@ -286,6 +293,16 @@ def test_a_paused_owners_late_append_is_refused_after_its_outcome_was_unknown() 
     assert seqs(ground.observe("s", [5.0])) == [(1, False)]
 
 
+def test_a_fence_whose_reply_was_lost_does_not_look_like_another_owner() -> None:
+    """The store is one epoch ahead of what the engine knows: its next write finds that out and goes on."""
+    ground = Ground()
+    ground.create("s")
+    MemoryStore(ground.shelf).fence(ground.shelf.epoch)
+    assert seqs(ground.observe("s", [1.0])) == [(1, False)]
+    assert ground.losses == []
+    assert ground.engine.is_ready
+
+
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> float:
     """A value at which the learner raises."""
@@ -301,7 +318,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> float:
 
 
 def test_a_poison_observation_sets_its_stream_aside_and_no_other_notices(poisoned: float) -> None:
-    """The stream answers StreamDamaged, before and after a crash, also when its log is trimmed; the neighbour is exact."""
+    """It answers StreamDamaged, before and after a crash, also when the log is trimmed; the neighbour is exact."""
     ground = Ground()
     ground.create("bad")
     ground.create("good")
@@ -311,8 +328,7 @@ def test_a_poison_observation_sets_its_stream_aside_and_no_other_notices(poisone
     for _ in range(2):
         assert isinstance(ground.observe("bad", [2.0])[0], StreamDamaged)
         assert ground.engine.describe("bad").state == "damaged"
-        assert isinstance(ground.engine.predict("bad", 1).exception() if ground.work() else
-                          _error(ground, "bad"), StreamDamaged)
+        assert isinstance(_error(ground, "bad"), StreamDamaged)
         for _ in range(3):
             ground.observe("good", [3.0])
             ground.clock.now += 10.0
@@ -333,7 +349,7 @@ def _error(ground: Ground, stream: str) -> BaseException | None:
 
 
 def test_a_stream_without_any_readable_snapshot_is_set_aside_alone() -> None:
-    """Both generations are damaged and the log no longer reaches back: 'damaged', the other serves, none is recreated."""
+    """Both generations are damaged, the log no longer reaches back: set aside; the other serves, none is recreated."""
     ground = Ground()
     ground.create("lost")
     ground.create("kept")
@@ -460,12 +476,7 @@ def test_threads_serve_and_drain_in_order() -> None:
     assert ground.state("s") == reference([float(n) for n in range(20)]).dump()
 
 
-def _start(ground: Ground):  # type: ignore[no-untyped-def]  # noqa: ANN202 - an engine
-    from time import monotonic, sleep
-
-    from uoro.engine.engine import Engine
-    from uoro.engine.meter import SilentMeter
-
+def _start(ground: Ground) -> Engine:
     engine = Engine(MemoryStore(ground.shelf), "me", ground.limits, SilentMeter(), auto_create=True)
     engine.start()
     deadline = monotonic() + 20
@@ -477,6 +488,4 @@ def _start(ground: Ground):  # type: ignore[no-untyped-def]  # noqa: ANN202 - an
 
 def test_a_model_without_a_state_is_a_damaged_stream() -> None:
     """The marker that a damaged stream leaves as its newest snapshot is read as such."""
-    from uoro.engine.shelf import Resident
-
     assert Resident.of(Model(SMALL, {}, False, b"", 1), 5).learner is None

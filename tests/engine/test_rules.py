@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from engine_ground import SMALL, submissions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_ground import SMALL, submissions
 from uoro.domain import Observation, Observed, Submission
 from uoro.engine.catalog import Catalog, Draft, Known
 from uoro.engine.entries import Create, Learn, decode, encode
@@ -114,10 +114,7 @@ def test_seq_decides_as_the_contract_says(last: int, seqs: list[int | None]) -> 
             expected.append("duplicate" if seq < next_seq else "gap")
     learned = set(answer.learned[0]) if answer.learned else set()
     recalled = {slot for slot, _, _ in answer.recalled}
-    seen = [
-        "learned" if slot in learned else "duplicate" if slot in recalled else "gap"
-        for slot in range(len(seqs))
-    ]
+    seen = ["learned" if slot in learned else "duplicate" if slot in recalled else "gap" for slot in range(len(seqs))]
     assert seen == expected
     assert all(isinstance(answer.outcomes[slot], OutOfSequence) for slot, what in enumerate(seen) if what == "gap")
     final = made.draft.get("s")

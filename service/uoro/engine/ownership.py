@@ -1,8 +1,8 @@
 """This engine's hold on the shard: its epoch, and what to do when the store says it is over.
 
 Rules:
-1. Every write carries the epoch through `write`. A refusal as stale is final, unless this engine itself raised
-   the epoch meanwhile (`fence`), which is settled under a lock.
+1. Every write carries the epoch through `write`. A refusal as stale is final only if a fence is refused, too: this
+   engine itself may have raised the epoch meanwhile, also by a fence whose reply was lost.
 2. Once lost, nothing is written and nothing is answered any more.
 """
 
@@ -48,17 +48,12 @@ class Ownership:
             except StaleEpoch:
                 with self._fencing:
                     if self._epoch == epoch:
-                        self._lose()
-                        raise
+                        self._raise_epoch()
 
     def fence(self) -> None:
         """Raise the epoch, so that no append still under way can land. Raises StaleEpoch, StoreUnavailable."""
         with self._fencing:
-            try:
-                self._epoch = self._store.fence(self._epoch)
-            except StaleEpoch:
-                self._lose()
-                raise
+            self._raise_epoch()
 
     def renew(self) -> None:
         """Keep the lease. Raises StaleEpoch, StoreUnavailable."""
@@ -69,7 +64,12 @@ class Ownership:
         if self._epoch and not self.is_lost:
             self._store.release(self._epoch)
 
-    def _lose(self) -> None:
-        if not self.is_lost:
-            self.is_lost = True
-            self._on_lost()
+    def _raise_epoch(self) -> None:
+        # The store agrees to a fence that it has already made, if its reply was lost: only this refusal is final.
+        try:
+            self._epoch = self._store.fence(self._epoch)
+        except StaleEpoch:
+            if not self.is_lost:
+                self.is_lost = True
+                self._on_lost()
+            raise

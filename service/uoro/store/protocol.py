@@ -11,7 +11,7 @@ A *store* holds one *shard*: its epoch, its log and its snapshots.
    or may not be there. `read_record` at that position tells, once the store is back. No append is ever
    retried by the store itself. `StoreUnavailable` means that nothing was written.
 4. **Reading.** `read_log` yields every record from a position on, in order, and raises `CorruptRecord` if
-   one fails its checksum or a position is missing.
+   one fails its checksum or a position is missing; one below `first` or above `next` is missing, too.
 5. **Snapshots.** Each stream has at most two *generations*, the newest two written. `put_snapshot` replaces
    the older one and returns only when the new one is on disk and read back intact. Reading yields the
    generations newest first and says which are damaged instead of raising.
@@ -19,12 +19,16 @@ A *store* holds one *shard*: its epoch, its log and its snapshots.
    survives trims and restarts.
 7. **Opaque bytes.** Payloads are bytes to the store; it wraps them with a version, their place and a CRC.
 8. **Lease.** `acquire` waits at most the lease's time for a live owner of another name to fall silent and
-   otherwise raises `Unavailable`; the same owner name again gets the shard at once; `renew` keeps the lease; `release` gives it up. The lease is a courtesy that keeps two
-   servers from taking turns; safety rests on the epoch alone.
-9. **Fence.** `fence` raises the epoch on behalf of its owner. Afterwards no append that was under way under the
-   old epoch can land any more, so that reading back settles an unknown outcome for good. The lease is kept.
+   otherwise raises `Unavailable`; the same owner name again gets the shard at once; `renew` keeps the lease;
+   `release` gives it up. The lease is a courtesy that keeps two servers from taking turns; safety rests on
+   the epoch alone.
+9. **Fence.** `fence` raises the epoch on behalf of its owner. Afterwards no append that was under way under
+   the old epoch can land any more, so that reading back settles an unknown outcome for good. The lease is
+   kept. A fence whose reply was lost is repeated with the same epoch; a renewal with an epoch from before the
+   owner's own fence still counts. Neither is stale until another `acquire`.
 10. **Named snapshots.** Beside its generations a stream has named snapshots, opaque bytes under a name, kept
-   until the stream's snapshots are deleted; the same name again replaces. Durable and checksummed like the rest.
+    until the stream's snapshots are deleted; the same name again replaces. Durable and checksummed like the
+    rest.
 
 All calls block and may be made from any thread. Epochs and positions start at 1.
 """

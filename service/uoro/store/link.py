@@ -1,0 +1,159 @@
+"""The line to one Redis server, and what a failed command proves.
+
+A command ends in one of four ways:
+
+1. It was answered: the reply is returned.
+2. No connection could be opened: nothing was sent. `StoreUnavailable`.
+3. The server refused it before anything ran: its first word is one of `_REFUSALS`, and the text does not
+   name a script. (An error that arises *inside* a function names it, and then writes may precede it.)
+   `StoreUnavailable`.
+4. Anything else, with a connection open: a lost reply, a timeout, an error amid a function.
+   `OutcomeUnknown` for a write, `StoreUnavailable` for a read, which changes nothing.
+
+Commands go to redis-py's connections directly instead of through its client: the client retries by itself,
+which would write twice, and does not tell the second case from the fourth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from uoro.errors import InvalidSettings, OutcomeUnknown, StoreUnavailable
+
+_REFUSALS = (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_REFUSAL_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # redis-py has no class for these
+_UNKNOWN_COMMAND = "unknown command"
+_INSIDE_A_FUNCTION = "script: "
+_MISSING_FUNCTION = "Function not found"
+_PREFIX = "uoro_1_"
+
+
+class Forbidden(StoreUnavailable):
+    """The server does not let us use a command, or does not have it."""
+
+
+class Link:
+    """Connections to one server, opened as needed; any thread may use it.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://` address.
+        timeout_s: for connecting, and for each command.
+
+    Raises:
+        InvalidSettings: the address cannot be understood.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        try:
+            self._pool = ConnectionPool.from_url(url)
+        except (ValueError, RedisError) as error:
+            raise InvalidSettings(f"the Redis address is not usable: {error}.") from error
+        # Set afterwards, since options in the address would otherwise win over them.
+        self._pool.connection_kwargs.update(
+            decode_responses=False,
+            health_check_interval=0,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+            retry_on_timeout=False,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+        )
+        self._is_closed = False
+
+    def read(self, *command: str | bytes | int) -> Any:
+        """The reply to a command that changes nothing. Raises StoreUnavailable."""
+        return self._call(command, StoreUnavailable)
+
+    def run(self, function: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> list[bytes]:
+        """The reply of a function of the library. Raises StoreUnavailable, OutcomeUnknown.
+
+        A server that lacks the library (new, or emptied) gets it, and only then is the call made again:
+        nothing had run.
+        """
+        command = ("FCALL", _PREFIX + function, len(keys), *keys, *arguments)
+        try:
+            reply = self._call(command, OutcomeUnknown)
+        except _MissingFunction:
+            self.load()
+            reply = self._call(command, OutcomeUnknown)
+        return list(reply)
+
+    def load(self) -> None:
+        """Load the function library, replacing what has its name. Raises StoreUnavailable, Forbidden."""
+        source = files("uoro.store").joinpath("functions.lua").read_bytes()
+        self._call(("FUNCTION", "LOAD", "REPLACE", source), StoreUnavailable)
+
+    def close(self) -> None:
+        """Close all connections; later calls raise StoreUnavailable."""
+        self._is_closed = True
+        self._pool.disconnect()
+
+    def _call(self, command: Sequence[str | bytes | int], lost: type[StoreUnavailable]) -> Any:
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        try:
+            connection: Any = self._pool.get_connection()  # its methods have no types
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"no connection to Redis: {error}") from error
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        except (RedisError, OSError) as error:
+            if not isinstance(error, ResponseError):
+                connection.disconnect()
+            raise _verdict(error, lost) from error
+        except BaseException:
+            connection.disconnect()  # a reply that nobody waits for must not meet the next command
+            raise
+        finally:
+            self._pool.release(connection)
+
+
+class _MissingFunction(StoreUnavailable):
+    """The server does not have the function library."""
+
+
+def _verdict(error: Exception, lost: type[StoreUnavailable]) -> StoreUnavailable:
+    text = str(error) or type(error).__name__
+    if _INSIDE_A_FUNCTION in text:
+        return lost(f"Redis failed amid a function: {text}")
+    if isinstance(error, NoPermissionError) or (isinstance(error, ResponseError) and text.startswith(_UNKNOWN_COMMAND)):
+        return Forbidden(f"Redis forbids it: {text}")
+    if isinstance(error, ResponseError) and text == _MISSING_FUNCTION:
+        return _MissingFunction("Redis lacks the function library and does not keep it")
+    if isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and text.startswith(_REFUSAL_WORDS)):
+        return StoreUnavailable(f"Redis refused: {text}")
+    return lost(f"Redis did not answer as it should: {text}")
