@@ -108,7 +108,7 @@ def draw(rows: list[tuple[datetime, float]], replies: list[ObservationReply], ou
         known = [value or 0.0 for value in values]
         mean = [sum(known[i - WINDOW : i]) / WINDOW for i in range(WINDOW, len(known))]
         below.plot(days, mean, color=colour, lw=1.2, label=name)
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, 1.25 * below.get_ylim()[1])
     below.set_xlabel("days since the first observation")
     below.set_ylabel("mean absolute error")
     below.legend(frameon=False, ncols=2, loc="upper right")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from uoro.learning.block import Block, Part
+from uoro.learning.block import Block, Part, bounded
 
 DISCOUNT = 0.999
-NAIVE_PRIOR = 10.0
+NAIVE_PRIOR = 5.0
 MAX_REGRET = 10.0
 
 
@@ -48,14 +48,15 @@ class Aggregation:
     def mix(self, forecasts: np.ndarray) -> np.ndarray:
         """The aggregated forecast (T,) of forecasts (K, T)."""
         # Around the naive forecast, so that equal forecasts give exactly that value.
-        return forecasts[0] + np.einsum("kt,kt->t", self.weights, forecasts - forecasts[0])
+        out: np.ndarray = forecasts[0] + (self.weights * (forecasts - forecasts[0])).sum(axis=0)
+        return out
 
     def learn(self, forecasts: np.ndarray, mixed: np.ndarray, values: np.ndarray, unit: np.ndarray) -> None:
         """One step of BOA; `unit` (T,) scales the regrets, NaN values teach nothing."""
         is_learned = ~np.isnan(values) & (unit > 0)
         scale = np.where(is_learned, unit, 1.0)
         slope = np.sign(mixed - np.where(is_learned, values, mixed)) / scale
-        regret = np.clip(slope * (mixed - forecasts), -MAX_REGRET, MAX_REGRET)
+        regret = bounded(slope * (mixed - forecasts), MAX_REGRET)
         np.maximum(self.bound, np.abs(regret), out=self.bound)
         rate = self._rate()
         corrected = 0.5 * (regret - rate * regret**2 + self.bound * (rate * regret > 0.5))
@@ -69,7 +70,7 @@ class Aggregation:
         self.weights[:] = weights / weights.sum(axis=0)
 
     def _rate(self) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            by_bound = 1.0 / (2.0 * np.maximum(self.bound, 1e-6))
-            by_variance = np.sqrt(-self.log_prior / np.maximum(self.variance, 1e-12))
-        return np.minimum(by_bound, by_variance)
+        by_bound = 0.5 / np.maximum(self.bound, 1e-6)
+        by_variance = np.sqrt(-self.log_prior / np.maximum(self.variance, 1e-12))
+        out: np.ndarray = np.minimum(by_bound, by_variance)
+        return out

@@ -23,14 +23,8 @@ MAX_PARAMETER = 1e6
 """A parameter beyond this has diverged: the core then starts afresh, which is counted as a numeric reset."""
 
 
-class Core:
-    """Cell and readout of one stream, bound to its block.
-
-    Attributes:
-        theta: (P,) parameters of the cell. readout: (O, H+1) weights and bias, zero at first.
-        state, previous, x, activations: the newest transition, kept until its loss is known.
-        output: (O,) the pending prediction in the loss's own units.
-    """
+class CoreShape:
+    """What the cores of all streams of one spec share: the cell, how it learns, and where its parts lie."""
 
     def __init__(self, spec: StreamSpec, num_inputs: int, num_outputs: int) -> None:
         self.seed = spec.seed
@@ -38,21 +32,23 @@ class Core:
         self.estimator = make_estimator(spec.learner, self.cell)
         self.optimizer = make_optimizer(spec.optimizer)
         self.num_outputs = num_outputs
+        self.has_fixed_cell = spec.learner.name == "frozen"
 
     def parts(self) -> list[Part]:
-        """What the core takes in a block."""
+        """What a core takes in a block."""
         cell = self.cell
-        num_readout = self.num_outputs * (cell.hidden_size + 1)
-        optimizer_parts = [
-            Part(f"{group}.{name}", shape, "f4")
-            for group, size in (("cell_optimizer", cell.num_parameters), ("readout_optimizer", num_readout))
-            for name, shape in self.optimizer.state_shapes(size).items()
-        ]
+        groups = {"readout_optimizer": self.num_outputs * (cell.hidden_size + 1)}
+        if not self.has_fixed_cell:
+            groups["cell_optimizer"] = cell.num_parameters
         return [
             Part("core.theta", (cell.num_parameters,), "f4"),
             *(Part(f"estimator.{name}", shape, "f4") for name, shape in self.estimator.state_shapes().items()),
             Part("core.readout", (self.num_outputs, cell.hidden_size + 1), "f4"),
-            *optimizer_parts,
+            *(
+                Part(f"{group}.{name}", shape, "f4")
+                for group, size in groups.items()
+                for name, shape in self.optimizer.state_shapes(size).items()
+            ),
             Part("core.state", (cell.state_size,), "f4"),
             Part("core.previous", (cell.state_size,), "f4"),
             Part("core.x", (cell.input_size,), "f4"),
@@ -62,100 +58,113 @@ class Core:
             Part("core.num_resets", (1,), "i8"),
         ]
 
-    def init(self, block: Block) -> None:
-        """Draw θ from the seed; the state, the readout and all memories start at zero."""
-        for part in self.parts():
-            if part.name not in {"core.steps", "core.num_resets"}:
-                block[part.name][...] = 0
-        _tensor(block, "core.theta").copy_(self.cell.init(self.seed))
-        self._write(block, "estimator", self.estimator.init(torch.float32))
 
-    def learn(self, block: Block, slope: np.ndarray | None) -> None:
+class Core:
+    """The core of one stream, bound to its block.
+
+    Attributes:
+        theta: (P,) parameters of the cell. readout: (O, H+1) weights and bias, zero at first.
+        state, previous, x, activations: the newest transition, kept until its loss is known.
+        output: (O,) the pending prediction in the loss's own units.
+        steps: (3,) observations listened to, updates of the cell, updates of the readout.
+    """
+
+    def __init__(self, shape: CoreShape, block: Block) -> None:
+        self.shape = shape
+        self.theta = torch.from_numpy(block["core.theta"])
+        self.readout = torch.from_numpy(block["core.readout"])
+        self.state = torch.from_numpy(block["core.state"])
+        self.previous = torch.from_numpy(block["core.previous"])
+        self.x = torch.from_numpy(block["core.x"])
+        self.activations = torch.from_numpy(block["core.activations"])
+        self.output = block["core.output"]
+        self.steps = block["core.steps"]
+        self.num_resets = block["core.num_resets"]
+        self.influence = _tensors(block, "estimator")
+        self.cell_optimizer = _tensors(block, "cell_optimizer")
+        self.readout_optimizer = _tensors(block, "readout_optimizer")
+        self._output = torch.from_numpy(self.output)
+        self._hidden = self.state[: shape.cell.hidden_size]
+        self._flat_readout = self.readout.view(-1)
+        self._weights, self._bias = self.readout[:, :-1], self.readout[:, -1]
+
+    def init(self) -> None:
+        """Draw θ from the seed; the state, the readout and all memories start at zero."""
+        memories = (self.influence, self.cell_optimizer, self.readout_optimizer)
+        for value in (value for memory in memories for value in memory.values()):
+            value.zero_()
+        for value in (self.readout, self.state, self.previous, self.x, self.activations, self._output):
+            value.zero_()
+        self.theta.copy_(self.shape.cell.init(self.shape.seed))
+
+    def learn(self, slope: np.ndarray | None) -> None:
         """Learn from the slope (O,) of the pending prediction's loss; None where no target was seen."""
-        theta, readout = _tensor(block, "core.theta"), _tensor(block, "core.readout")
-        state = _tensor(block, "core.state")
-        steps = block["core.steps"]
-        size = self.cell.hidden_size
+        shape, size = self.shape, self.shape.cell.hidden_size
         dl_ds = d_output = None
         if slope is not None:
             d_output = torch.from_numpy(slope.astype(np.float32))
-            dl_ds = torch.zeros(self.cell.state_size)
-            dl_ds[:size] = d_output @ readout[:, :size]
-        nu = None
-        if self.estimator.num_noise:
-            shape = (self.estimator.num_noise, self.cell.state_size)
-            nu = torch.from_numpy(noise.signs(self.seed, int(steps[0]), shape))
-        lin = self.cell.linearize(
-            theta, _tensor(block, "core.previous"), _tensor(block, "core.x"), _tensor(block, "core.activations")
-        )
-        update = self.estimator.update(self._read(block, "estimator"), lin, dl_ds, nu)
-        self._write(block, "estimator", update.state)
-        if update.was_reset:
-            block["core.num_resets"] += 1
-        if update.grad is not None:
-            steps[1] += 1
-            self._step(block, "cell_optimizer", "core.theta", update.grad, int(steps[1]))
+            dl_ds = torch.zeros_like(self.state)
+            dl_ds[:size] = d_output @ self._weights
+        grad = None if shape.has_fixed_cell else self._estimate(dl_ds)
         if d_output is not None:
-            steps[2] += 1
-            bias = torch.ones(1)
-            grad = torch.outer(d_output, torch.cat((state[:size], bias))).reshape(-1)
-            self._step(block, "readout_optimizer", "core.readout", grad, int(steps[2]))
-        if not self._is_sane(block):
-            self.reset(block)
+            self.steps[2] += 1
+            by_bias = d_output[:, None]
+            by_readout = torch.cat((by_bias * self._hidden, by_bias), dim=1).view(-1)
+            shape.optimizer.update(by_readout, self.readout_optimizer, self._flat_readout, int(self.steps[2]))
+        if grad is not None:
+            self.steps[1] += 1
+            shape.optimizer.update(grad, self.cell_optimizer, self.theta, int(self.steps[1]))
+        if not self._is_sane():
+            self.reset()
 
-    def advance(self, block: Block, x: np.ndarray) -> None:
+    def advance(self, x: np.ndarray) -> None:
         """Listen to the input (I,) and read the next prediction."""
-        theta, readout = _tensor(block, "core.theta"), _tensor(block, "core.readout")
-        state = _tensor(block, "core.state")
-        x_tensor = torch.from_numpy(x)
-        new_state, activations = self.cell.forward(theta, state, x_tensor)
-        _tensor(block, "core.previous").copy_(state)
-        state.copy_(new_state)
-        _tensor(block, "core.x").copy_(x_tensor)
-        _tensor(block, "core.activations").copy_(activations)
-        size = self.cell.hidden_size
-        _tensor(block, "core.output").copy_(torch.mv(readout[:, :size], state[:size]) + readout[:, size])
-        block["core.steps"][0] += 1
-        if not (np.isfinite(block["core.state"]).all() and np.isfinite(block["core.output"]).all()):
-            self.reset(block)
+        self.previous.copy_(self.state)
+        self.x.copy_(torch.from_numpy(x))
+        new_state, activations = self.shape.cell.forward(self.theta, self.previous, self.x)
+        self.state.copy_(new_state)
+        self.activations.copy_(activations)
+        torch.addmv(self._bias, self._weights, self._hidden, out=self._output)
+        self.steps[0] += 1
+        # One NaN or infinity makes either sum one too; both stay far below float32's range otherwise.
+        if not np.isfinite(float(new_state.sum()) + float(self.output.sum())):
+            self.reset()
 
-    def forget_influence(self, block: Block) -> None:
+    def forget_influence(self) -> None:
         """Cut the credit to the past once; legal at any time, and needed after steps that were not learned."""
-        self._write(block, "estimator", self.estimator.init(torch.float32))
+        for value in self.influence.values():
+            value.zero_()
 
-    def influence_norms(self, block: Block) -> dict[str, float]:
+    def influence_norms(self) -> dict[str, float]:
         """Norms of the influence estimate, by part."""
-        return self.estimator.influence_norms(self._read(block, "estimator"))
+        return self.shape.estimator.influence_norms(self.influence)
 
-    def reset(self, block: Block) -> None:
+    def reset(self) -> None:
         """Start afresh after divergence."""
-        self.init(block)
-        block["core.num_resets"] += 1
+        self.init()
+        self.num_resets += 1
 
-    def _is_sane(self, block: Block) -> bool:
-        # max() of |θ| is NaN when any is: one pass tests both.
-        largest = max(
-            (float(np.abs(block[name]).max()) for name in ("core.theta", "core.readout") if block[name].size),
-            default=0.0,
-        )
-        return largest <= MAX_PARAMETER
+    def _estimate(self, dl_ds: Tensor | None) -> Tensor | None:
+        """The cell's gradient at the transition that made the pending prediction; the influence rolls on."""
+        cell, estimator = self.shape.cell, self.shape.estimator
+        nu = None
+        if estimator.num_noise:
+            shape = (estimator.num_noise, cell.state_size)
+            nu = torch.from_numpy(noise.signs(self.shape.seed, int(self.steps[0]), shape))
+        lin = cell.linearize(self.theta, self.previous, self.x, self.activations)
+        update = estimator.update(self.influence, lin, dl_ds, nu)
+        self.num_resets += update.was_reset
+        return update.grad
 
-    def _step(self, block: Block, group: str, name: str, grad: Tensor, step: int) -> None:
-        theta = _tensor(block, name)
-        new_theta, new_state = self.optimizer.update(grad, self._read(block, group), theta.reshape(-1), step)
-        theta.copy_(new_theta.reshape(theta.shape))
-        self._write(block, group, new_state)
-
-    @staticmethod
-    def _read(block: Block, prefix: str) -> dict[str, Tensor]:
-        start = f"{prefix}."
-        return {name.removeprefix(start): _tensor(block, name) for name in block.views if name.startswith(start)}
-
-    @staticmethod
-    def _write(block: Block, prefix: str, state: dict[str, Tensor]) -> None:
-        for name, value in state.items():
-            _tensor(block, f"{prefix}.{name}").copy_(value)
+    def _is_sane(self) -> bool:
+        # The infinity norm is NaN when any number is: one pass tests both.
+        limit = float(torch.linalg.vector_norm(self.theta, ord=torch.inf))
+        largest = float(torch.linalg.vector_norm(self._flat_readout, ord=torch.inf))
+        return limit <= MAX_PARAMETER and largest <= MAX_PARAMETER
 
 
-def _tensor(block: Block, name: str) -> Tensor:
-    return torch.from_numpy(block[name])
+def _tensors(block: Block, prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): torch.from_numpy(view) for name, view in block.views.items() if name.startswith(start)
+    }

@@ -14,12 +14,14 @@ import numpy as np
 
 from uoro import limits
 from uoro.domain import Observation
-from uoro.learning.block import Block, Part
+from uoro.learning.block import Block, Part, bounded, or_zero
 from uoro.learning.spec import StreamSpec
 
 MEAN_RATE = 0.002
 SCALE_RATE = 0.005
 MAX_JUMP = 20.0  # one increment moves the scale by at most so many scales
+MIN_SCALE = 1e-60
+"""Changes below this count as none: dividing by them would leave the range of numbers."""
 MAX_INPUT = 4.0
 NUM_CALENDAR = 4
 WEEK_S = 604_800.0
@@ -37,9 +39,23 @@ class Encoder:
     """
 
     __slots__ = (
-        "category", "category_fields", "count", "indices", "last", "mean", "num_known", "number_fields",
-        "num_category_targets", "num_number_targets", "present", "previous", "scale", "sizes", "variance",
-        "vocabularies", "words",
+        "category",
+        "category_fields",
+        "count",
+        "indices",
+        "last",
+        "mean",
+        "num_category_targets",
+        "num_known",
+        "num_number_targets",
+        "number_fields",
+        "present",
+        "previous",
+        "scale",
+        "sizes",
+        "variance",
+        "vocabularies",
+        "words",
     )  # fmt: skip
 
     @staticmethod
@@ -85,10 +101,11 @@ class Encoder:
         self.category[:] = self.sizes
 
     def reload(self) -> None:
-        """Rebuild the word lists after the block's bytes were overwritten."""
+        """Rebuild the word lists after the block's bytes were overwritten. Raises ValueError if they cannot be."""
+        if any(not 0 <= known <= size for known, size in zip(self.num_known, self.sizes, strict=True)):
+            raise ValueError("a vocabulary is longer than its field's size")
         self.vocabularies = [
-            [_read_word(row) for row in words[:known]]
-            for words, known in zip(self.words, self.num_known, strict=True)
+            [_read_word(row) for row in words[:known]] for words, known in zip(self.words, self.num_known, strict=True)
         ]
         self.indices = [{word: i for i, word in enumerate(words)} for words in self.vocabularies]
 
@@ -124,6 +141,7 @@ class Encoder:
             has_change = is_present & ~is_first
             rate = np.maximum(1.0 / np.maximum(self.count, 1.0), SCALE_RATE)
             self.scale += np.where(has_change, rate * (bounded - self.scale), 0.0)
+            self.scale[self.scale < MIN_SCALE] = 0.0
             self.count += is_present
             rate = np.maximum(1.0 / np.maximum(self.count, 1.0), MEAN_RATE)
             deviation = np.where(is_present, values - np.where(is_first, 0.0, self.mean), 0.0)
@@ -137,18 +155,23 @@ class Encoder:
             self.present[len(numbers) + i] = word is not None
             self.category[i] = self.sizes[i] if word is None else self._index(i, str(word), learn=learn)
 
+    def changes(self) -> np.ndarray:
+        """(F,) the newest change of every number, in its mean absolute change; 0 where unknown."""
+        scale = np.where(self.scale > 0, self.scale, 1.0)
+        out: np.ndarray = or_zero(self.last - self.previous) / scale
+        return out
+
     def inputs(self, seasonal: np.ndarray, t: float | None, *, is_calendar: bool) -> np.ndarray:
         """The input vector (I,) float32 after `advance`; `seasonal` (T,) is the seasonal change or NaN."""
         num = len(self.last)
         scale = np.where(self.scale > 0, self.scale, 1.0)
         std = np.sqrt(np.maximum(self.variance, 1e-12 * scale**2))
         std = np.where(std > 0, std, 1.0)
-        known = np.nan_to_num(self.last)
+        known = or_zero(self.last)
         is_present = self.present[:num].astype(bool)
         z = np.where(self.count > 1, (known - self.mean) / std, 0.0)
-        change = np.nan_to_num(self.last - self.previous) / scale
-        dense = np.concatenate((z, change, np.nan_to_num(seasonal / scale[: len(seasonal)])))
-        parts = [np.clip(dense, -MAX_INPUT, MAX_INPUT), 1.0 - is_present]
+        dense = np.concatenate((z, self.changes(), or_zero(seasonal / scale[: len(seasonal)])))
+        parts = [bounded(dense, MAX_INPUT), 1.0 - is_present]
         for i, size in enumerate(self.sizes):
             one_hot = np.zeros(size + 1)
             if self.present[num + i]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from uoro.learning.block import Block, Part
 
 WINDOW = 1000
@@ -51,7 +49,8 @@ class Evaluation:
         """Take in one loss and its baseline; returns the anomaly, in [0, 1].
 
         Args:
-            loss: as reported. baseline_loss: of the naive prediction.
+            loss: as reported.
+            baseline_loss: of the naive prediction.
             relative_loss: a scale-free size of the same loss, by which anomalies are ranked.
         """
         new = (loss, baseline_loss, 1.0)
@@ -64,7 +63,7 @@ class Evaluation:
         # Mass above, with the part of the loss's own bin that lies above it; one imagined larger loss as prior.
         above = float(self.histogram[bin_index + 1 :].sum())
         above += float(self.histogram[bin_index]) * (bin_index + 1 - place)
-        anomaly = 1.0 - (above + 1.0) / (total + 1.0) if total > 0 else 0.0
+        anomaly = max(0.0, 1.0 - (above + 1.0) / (total + 1.0)) if total > 0 else 0.0
         self.histogram *= ANOMALY_DISCOUNT
         self.histogram[bin_index] += 1.0
         self.anomaly[0] = anomaly

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from uoro.learning.block import Block, Part
+from uoro.learning.block import Block, Part, bounded, or_zero
 
 NAMES = ("naive", "season", "season_level", "smoothing", "ar_short", "ar_long")
 NUM_FORECASTERS = len(NAMES)
 
 SHORT_LAGS = 8
 LONG_LAGS = 24
+MAX_CROSS = 16  # fields whose newest change the short autoregression hears
+MAX_REGRESSOR = 20.0
+MAX_EXTRA = 10.0
 NUM_EXTRA = 4  # bias, deviation from the slow mean, two seasonal differences
 FORGETTING = 0.9995
+FIRST_COVARIANCE = 0.1
 SMOOTHING = 0.6
 HUBER_WIDTHS = 2.0  # errors beyond so many mean absolute errors are down-weighted
 MAX_COVARIANCE_TRACE = 1e6  # above it, forgetting pauses: silent regressors must not wind the gain up
@@ -37,9 +41,9 @@ class Autoregression:
     __slots__ = ("coefficients", "covariance", "error", "num_lags", "regressors")
 
     @staticmethod
-    def parts(prefix: str, num_targets: int, num_lags: int) -> list[Part]:
+    def parts(prefix: str, num_targets: int, num_lags: int, num_cross: int = 0) -> list[Part]:
         """What the state of one autoregression takes in a block."""
-        size = num_lags + NUM_EXTRA
+        size = num_lags + NUM_EXTRA + num_cross
         return [
             Part(f"{prefix}.coefficients", (num_targets, size)),
             Part(f"{prefix}.covariance", (num_targets, size, size)),
@@ -55,8 +59,8 @@ class Autoregression:
         self.error = block[f"{prefix}.error"]
 
     def init(self) -> None:
-        """The state before the first observation: a ridge of 1 around no change."""
-        self.covariance[:] = np.eye(self.covariance.shape[1])
+        """The state before the first observation: a ridge of 1 / FIRST_COVARIANCE around no change."""
+        self.covariance[:] = FIRST_COVARIANCE * np.eye(self.covariance.shape[1])
 
     def learn(self, change: np.ndarray, is_learned: np.ndarray) -> None:
         """One step of weighted least squares towards the scaled change (T,) that came."""
@@ -67,22 +71,32 @@ class Autoregression:
         weight = np.where((self.error > 0) & (magnitude > bound), bound / np.maximum(magnitude, 1e-300), 1.0)
         weight = np.where(is_learned, weight, 0.0)
         Px = np.einsum("tpq,tq->tp", P, x)
-        gain = Px * (weight / (FORGETTING + weight * np.einsum("tp,tp->t", x, Px)))[:, None]
-        self.coefficients += gain * error[:, None]
-        P -= gain[:, :, None] * Px[:, None, :]
-        P += P.transpose(0, 2, 1).copy()
-        P *= 0.5
+        spread = np.maximum(np.einsum("tp,tp->t", x, Px), 0.0)
+        root = np.sqrt(weight / (FORGETTING + weight * spread))
+        gain = Px * root[:, None]
+        self.coefficients += gain * (root * error)[:, None]
+        P -= gain[:, :, None] * gain[:, None, :]  # the same product on both sides keeps P symmetric to the bit
         trace = np.einsum("tpp->t", P)
         P *= np.where(is_learned & (trace < MAX_COVARIANCE_TRACE), 1.0 / FORGETTING, 1.0)[:, None, None]
         step = np.where(is_learned, ERROR_RATE, 0.0)
         first = is_learned & (self.error == 0)
         self.error += np.where(first, magnitude, step * (np.minimum(magnitude, 10 * self.error) - self.error))
 
-    def forecast(self, changes: np.ndarray, extra: np.ndarray) -> np.ndarray:
-        """The next scaled change (T,) from past scaled changes (T, ≥ num_lags), newest first."""
+    def forecast(self, changes: np.ndarray, extra: np.ndarray, cross: np.ndarray | None = None) -> np.ndarray:
+        """The next scaled change (T,).
+
+        Args:
+            changes: (T, ≥ num_lags) past scaled changes, newest first.
+            extra: (T, NUM_EXTRA) further regressors.
+            cross: (C,) regressors that all targets hear.
+        """
+        end = self.num_lags + NUM_EXTRA
         self.regressors[:, : self.num_lags] = changes[:, : self.num_lags]
-        self.regressors[:, self.num_lags :] = extra
-        return np.einsum("tp,tp->t", self.coefficients, self.regressors)
+        self.regressors[:, self.num_lags : end] = extra
+        if cross is not None:
+            self.regressors[:, end:] = cross
+        out: np.ndarray = np.einsum("tp,tp->t", self.coefficients, self.regressors)
+        return out
 
 
 class Forecasters:
@@ -95,14 +109,14 @@ class Forecasters:
     __slots__ = ("changes", "forecasts", "long", "mean", "short", "smoothed")
 
     @staticmethod
-    def parts(num_targets: int) -> list[Part]:
+    def parts(num_targets: int, num_cross: int) -> list[Part]:
         """What all of them take in a block."""
         return [
             Part("forecasters.changes", (num_targets, LONG_LAGS)),
             Part("forecasters.mean", (num_targets,)),
             Part("forecasters.smoothed", (num_targets,)),
             Part("forecasters.forecasts", (NUM_FORECASTERS, num_targets)),
-            *Autoregression.parts("ar_short", num_targets, SHORT_LAGS),
+            *Autoregression.parts("ar_short", num_targets, SHORT_LAGS, num_cross),
             *Autoregression.parts("ar_long", num_targets, LONG_LAGS),
         ]
 
@@ -122,13 +136,20 @@ class Forecasters:
     def learn(self, values: np.ndarray, last: np.ndarray, scale: np.ndarray, is_learned: np.ndarray) -> None:
         """Learn from the values (T,) that came after `last`; `scale` is the one the forecasts used."""
         unit = np.where(scale > 0, scale, 1.0)
-        change = np.clip((values - last) / unit, -1e6, 1e6)
+        # Bounded like the regressors: while the scale is still growing, larger targets would bend the coefficients.
+        change = bounded((values - last) / unit, MAX_REGRESSOR)
         can_learn = is_learned & (scale > 0)
         self.short.learn(change, can_learn)
         self.long.learn(change, can_learn)
 
     def advance(
-        self, values: np.ndarray, previous: np.ndarray, seasonal: np.ndarray, scale: np.ndarray, count: np.ndarray
+        self,
+        values: np.ndarray,
+        previous: np.ndarray,
+        seasonal: np.ndarray,
+        scale: np.ndarray,
+        count: np.ndarray,
+        cross: np.ndarray,
     ) -> None:
         """Take the values (T,) in and forecast the next.
 
@@ -139,6 +160,7 @@ class Forecasters:
                 stacked as (2, 2, T); NaN where unknown.
             scale: (T,) mean absolute change.
             count: (T,) values seen per target.
+            cross: (C,) newest changes of the stream's number fields, in their mean absolute change.
         """
         change = values - previous
         self.changes[:, 1:] = self.changes[:, :-1].copy()
@@ -151,9 +173,10 @@ class Forecasters:
         level, difference = seasonal
         extra = np.empty((len(values), NUM_EXTRA))
         extra[:, 0] = 1.0
-        extra[:, 1] = np.clip((self.mean - values) / unit, -10, 10)
-        extra[:, 2:] = np.clip(np.nan_to_num(difference / unit), -10, 10).T
-        scaled = np.clip(self.changes / unit[:, None], -20, 20)
+        extra[:, 1] = bounded((self.mean - values) / unit, MAX_EXTRA)
+        extra[:, 2:] = bounded(or_zero(difference / unit), MAX_EXTRA).T
+        scaled = bounded(self.changes / unit[:, None], MAX_REGRESSOR)
+        heard = bounded(cross, MAX_REGRESSOR)
         has_scale = scale > 0
         can_use = has_scale & (count > NUM_WARM_UP)
         out = self.forecasts
@@ -161,7 +184,7 @@ class Forecasters:
         out[1] = values + first_known(difference[0], difference[1], 0.0)
         out[2] = first_known(level[1], level[0], values)
         out[3] = self.smoothed
-        out[4] = values + np.where(can_use, self.short.forecast(scaled, extra) * unit, 0.0)
+        out[4] = values + np.where(can_use, self.short.forecast(scaled, extra, heard) * unit, 0.0)
         out[5] = values + np.where(can_use, self.long.forecast(scaled, extra) * unit, 0.0)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from uoro.learning.block import Block, Part
+from uoro.learning.encoder import MIN_SCALE
 
 TAIL = 0.05
 SCALE_RATE = 0.03
@@ -67,6 +68,7 @@ class Intervals:
         magnitude = np.abs(error)
         bounded = np.where(self.scale > 0, np.minimum(magnitude, 10 * self.scale), magnitude)
         self.scale += np.where(is_learned, rate * (bounded - self.scale), 0.0)
+        self.scale[self.scale < MIN_SCALE] = 0.0
 
     def bounds(
         self, mean: np.ndarray, fallback: np.ndarray, given: np.ndarray | None = None
@@ -79,4 +81,5 @@ class Intervals:
             given: (T,) a scale that the model itself predicts, used in place of the running one.
         """
         self.unit[:] = np.where(self.count > 0, self.scale if given is None else given, fallback)
+        self.unit[self.unit < MIN_SCALE] = 0.0
         return mean + self.quantiles[0] * self.unit, mean + self.quantiles[1] * self.unit

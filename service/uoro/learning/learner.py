@@ -16,9 +16,10 @@ import numpy as np
 from uoro import limits
 from uoro.domain import Metrics, Observation, Prediction, Result
 from uoro.errors import CorruptRecord, InvalidSpec
+from uoro.learning import categories
 from uoro.learning.block import Block, Layout, Part
 from uoro.learning.categories import CategoryTarget, category_targets
-from uoro.learning.core import Core
+from uoro.learning.core import Core, CoreShape
 from uoro.learning.encoder import Encoder
 from uoro.learning.evaluation import WINDOW, Evaluation
 from uoro.learning.numbers import NumberTargets, num_targets
@@ -32,7 +33,7 @@ STATE_VERSION = 1
 class Plan:
     """What all streams of one spec share: the core's shape and where each part of a block lies."""
 
-    core: Core
+    core: CoreShape
     layout: Layout
 
 
@@ -42,14 +43,14 @@ def plan_of(spec_json: str) -> Plan:
     spec = StreamSpec.model_validate_json(spec_json)
     sizes = [size + 1 for _, size in category_targets(spec)]
     outputs = num_targets(spec) * (2 if spec.loss == "gaussian" else 1) + sum(sizes)
-    core = Core(spec, Encoder.num_inputs(spec), outputs)
+    core = CoreShape(spec, Encoder.num_inputs(spec), outputs)
     layout = Layout(
         [
             Part("learner.seq", (1,), "i8"),
             *core.parts(),
             *Encoder.parts(spec),
             *NumberTargets.parts(spec),
-            *(part for name, size in category_targets(spec) for part in CategoryTarget.parts(name, size)),
+            *(part for name, size in category_targets(spec) for part in CategoryTarget.parts(spec, name, size)),
             *Evaluation.parts(),
             *Ring.parts(spec),
         ]
@@ -73,9 +74,9 @@ class Learner:
     def __init__(self, spec: StreamSpec) -> None:
         plan = plan_of(spec.model_dump_json())
         self.spec = spec
-        self.core = plan.core
         self.layout = plan.layout
         self.block = block = Block(plan.layout)
+        self.core = Core(plan.core, block)
         self.encoder = Encoder(spec, block)
         self.numbers = NumberTargets(spec, block, self.encoder)
         self.categories = [
@@ -88,9 +89,11 @@ class Learner:
     def new(cls, spec: StreamSpec) -> Self:
         """A learner that has seen nothing. Raises InvalidSpec if its state would be over the limit."""
         learner = cls(spec)
-        learner.core.init(learner.block)
+        learner.core.init()
         learner.encoder.init()
         learner.numbers.init()
+        for target in learner.categories:
+            target.init()
         learner.evaluation.init()
         return learner
 
@@ -140,7 +143,7 @@ class Learner:
             has_prediction=has_prediction,
         )
         self.block["learner.seq"][0] = seq
-        self._advance(observation, numbers, learn=learn)
+        self.advance(observation, numbers, learn=learn)
         self.ring.propose(self.numbers, self.categories)
         result = self.ring.result(seq, seq)
         assert result is not None  # noqa: S101 - just recorded
@@ -157,9 +160,9 @@ class Learner:
         if horizon > 1:
             ahead = type(self).load(self.spec, self.block.bytes.data)
             for step in range(2, horizon + 1):
-                observation = ahead._imagine()
+                observation = ahead.imagine()
                 values, _ = ahead.encoder.read(observation)
-                ahead._advance(observation, values, learn=False)
+                ahead.advance(observation, values, learn=False)
                 ahead.numbers.widen(step)
                 ahead.ring.propose(ahead.numbers, ahead.categories)
                 steps.append(ahead.ring.read(ahead.ring.pending))
@@ -193,14 +196,24 @@ class Learner:
             total_skill=total_skill,
             coverage=evaluation.coverage(),
             anomaly=None if math.isnan(anomaly) else anomaly,
-            influence_norm=self.core.influence_norms(self.block),
-            expert_weights=self.numbers.weights(self.spec),
-            numeric_resets=int(self.block["core.num_resets"][0]),
+            influence_norm=self.core.influence_norms(),
+            expert_weights=self._expert_weights(),
+            numeric_resets=int(self.core.num_resets[0]),
         )
+
+    def _expert_weights(self) -> dict[str, dict[str, float]]:
+        """Weight of each expert, by target field; empty without aggregation."""
+        if self.spec.aggregation == "none":
+            return {}
+        weights = self.numbers.weights(self.spec)
+        for target in self.categories:
+            name = self.encoder.category_fields[target.field]
+            weights[name] = dict(zip(categories.EXPERTS, target.weights.tolist(), strict=True))
+        return weights
 
     def unfreeze(self) -> None:
         """Learning resumes: what was known of the state's dependence on θ is stale, so it is dropped."""
-        self.core.forget_influence(self.block)
+        self.core.forget_influence()
 
     def _judge(self, numbers: np.ndarray, categories: list[int | None]) -> tuple[float, float, float] | None:
         """Loss, baseline loss and anomaly of the pending prediction; None if no target was present."""
@@ -227,33 +240,34 @@ class Learner:
     def _learn(self, numbers: np.ndarray, categories: list[int | None]) -> None:
         """Learn from what came: first the core, at the point where it predicted, then the rest."""
         targets = numbers[: self.numbers.num]
-        output = self.block["core.output"]
+        output = self.core.output
         start = self.numbers.num * self.numbers.outputs_each
         slopes = [self.numbers.slopes(targets, output[:start])]
         num_present = int((~np.isnan(targets)).sum())
         for target, index in zip(self.categories, categories, strict=False):
             slopes.append(np.zeros(target.size + 1) if index is None else target.slopes(index))
             num_present += index is not None
-        self.core.learn(self.block, np.concatenate(slopes) / num_present if num_present else None)
+        self.core.learn(np.concatenate(slopes) / num_present if num_present else None)
         self.numbers.learn(targets)
         for target, index in zip(self.categories, categories, strict=False):
             if index is not None:
                 target.learn(index)
 
-    def _advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
+    def advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
         """Take the observation in and predict the next."""
         t, is_calendar = observation.t, observation.is_calendar
         self.encoder.advance(observation, numbers, learn=learn)
         seasonal = self.numbers.advance(t, is_calendar=is_calendar)
-        self.core.advance(self.block, self.encoder.inputs(seasonal, t, is_calendar=is_calendar))
-        output = self.block["core.output"]
+        self.core.advance(self.encoder.inputs(seasonal, t, is_calendar=is_calendar))
+        output = self.core.output
         end = self.numbers.num * self.numbers.outputs_each
         self.numbers.forecast(output[:end])
         for target in self.categories:
+            target.advance()
             target.forecast(output[end : end + target.size + 1])
             end += target.size + 1
 
-    def _imagine(self) -> Observation:
+    def imagine(self) -> Observation:
         """The observation that the pending prediction expects; inputs keep their last value."""
         encoder, clock = self.encoder, self.numbers.seasons
         values: dict[str, float | str | None] = {}

@@ -7,7 +7,7 @@ lower, upper; per category target, ten (class, probability) pairs and the mass o
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from uoro.learning.spec import StreamSpec
 SEQ, T, FLAGS, LOSS, BASELINE_LOSS, ANOMALY, NUM_HEAD = range(7)
 IS_CALENDAR, HAS_PREDICTION = 1, 2
 TOP = limits.TOP_CATEGORIES
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MIN_DATE_S, MAX_DATE_S = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999; what lies beyond goes back as epoch seconds."""
 
 
 class Ring:
@@ -112,9 +115,10 @@ def timestamp(t: float, *, is_calendar: bool) -> float | str | None:
     """A timestamp in the form it came: epoch seconds, or RFC 3339 in UTC; None for NaN."""
     if math.isnan(t):
         return None
-    if not is_calendar:
+    if not is_calendar or not MIN_DATE_S <= t <= MAX_DATE_S:
         return float(t)
-    return datetime.fromtimestamp(float(t), UTC).isoformat().replace("+00:00", "Z")
+    # From the epoch on by addition: the platform's own conversion has a shorter range.
+    return (EPOCH + timedelta(seconds=float(t))).isoformat().replace("+00:00", "Z")
 
 
 def _number(value: float) -> float | None:

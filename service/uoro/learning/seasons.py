@@ -14,6 +14,8 @@ import numpy as np
 from uoro.learning.block import Block, Part
 
 MAX_SLOTS = 512
+MAX_ABS_T_S = 1e15
+"""A time beyond this is no time: differences of such times mean nothing."""
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
 LANES = (DAY_S, WEEK_S)
@@ -72,8 +74,12 @@ class Seasons:
         return None if math.isnan(t) else t
 
     def advance(self, values: np.ndarray, is_present: np.ndarray, t: float | None, *, is_calendar: bool) -> None:
-        """Take in the values (T,) seen at time t."""
+        """Take in the values (T,) seen at time t; without one, dated streams go on at their usual step."""
         self.clock[self.COUNT] += 1
+        if t is None and self.is_calendar:
+            t, is_calendar = self.next_t, True
+        elif t is not None and abs(t) > MAX_ABS_T_S:
+            t = None
         if t is not None:
             self._vote(t - self.clock[self.NEWEST])
             self.clock[self.NEWEST] = t
@@ -86,6 +92,7 @@ class Seasons:
                 self.slots[lane, 0] = size
                 self.memory[lane] = np.nan
             if size == 0:
+                self.slots[lane, 1] = 0
                 self.previous[lane] = np.nan
                 continue
             slot = self._slot(lane, size, t)

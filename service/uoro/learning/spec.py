@@ -36,7 +36,7 @@ class CategoryField(_Frozen):
 
     type: Literal["category"] = "category"
     role: Role = "target"
-    size: int = Field(DEFAULT_CATEGORY_SIZE, ge=2, le=limits.MAX_CATEGORY_SIZE)
+    size: int = Field(default=DEFAULT_CATEGORY_SIZE, ge=2, le=limits.MAX_CATEGORY_SIZE)
 
 
 AnyField = Annotated[NumberField | CategoryField, Field(discriminator="type")]
@@ -53,9 +53,9 @@ class LearnerSpec(_Frozen):
     """
 
     name: Literal["uoro", "snap1", "rtrl", "tbptt", "frozen"] = "uoro"
-    rank: int = Field(8, ge=1, le=limits.MAX_RANK)
-    memory_decay: float = Field(1.0, gt=0.0, le=1.0)
-    truncation: int = Field(16, ge=1, le=limits.MAX_TRUNCATION_STEPS)
+    rank: int = Field(default=8, ge=1, le=limits.MAX_RANK)
+    memory_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    truncation: int = Field(default=16, ge=1, le=limits.MAX_TRUNCATION_STEPS)
 
 
 class OptimizerSpec(_Frozen):
@@ -67,9 +67,9 @@ class OptimizerSpec(_Frozen):
     """
 
     name: Literal["adam", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = Field(0.001, gt=0.0, le=10.0)
-    decay: float = Field(0.0, ge=0.0, le=1e3)
-    clip: float | None = Field(None, gt=0.0)
+    learning_rate: float = Field(default=0.001, gt=0.0, le=10.0)
+    decay: float = Field(default=0.0, ge=0.0, le=1e3)
+    clip: float | None = Field(default=None, gt=0.0)
 
 
 class StreamSpec(_Frozen):
@@ -77,13 +77,13 @@ class StreamSpec(_Frozen):
 
     fields: dict[FieldName, AnyField] = Field(min_length=1, max_length=limits.MAX_FIELDS)
     cell: Literal["gru", "lstm", "rnn", "linear"] = "gru"
-    hidden_size: int = Field(32, ge=1, le=limits.MAX_HIDDEN_UNITS)
+    hidden_size: int = Field(default=32, ge=1, le=limits.MAX_HIDDEN_UNITS)
     learner: LearnerSpec = LearnerSpec()
     aggregation: Literal["boa", "none"] = "boa"
     season: Literal["auto", "none"] | Annotated[int, Field(ge=2, le=512)] = "auto"
     optimizer: OptimizerSpec = OptimizerSpec()
     loss: Literal["auto", "gaussian", "huber", "squared", "categorical"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _has_a_fitting_target(self) -> StreamSpec:
