@@ -1,27 +1,27 @@
 """Every error this project raises on purpose, as one tree.
 
-    UoroError
-    ├── RequestError                 the caller can mend it; nothing was changed
-    │   ├── MalformedBody            400  not JSON, not NDJSON, not UTF-8
-    │   ├── UnknownStream            404
-    │   ├── UnknownSnapshot          404  the stream has no snapshot of that name
-    │   ├── StreamExists             409  same id, another spec
-    │   ├── OutOfSequence            409  a gap; carries `expected_seq`
-    │   ├── BodyTooLarge             413
-    │   ├── InvalidRequest           422  a query parameter, label or id does not fit
-    │   │   ├── InvalidSpec
-    │   │   ├── InvalidObservation   names the field
-    │   │   └── InvalidImport
-    │   └── Overloaded               429  a bounded queue is full; none was taken
-    ├── Unavailable                  503  the service cannot do it now
-    │   ├── NotReady                 still recovering, draining, or stopped
-    │   ├── StoreUnavailable         the store is away; nothing was written
-    │   ├── OutcomeUnknown           the store went away mid-append; it may have been written
-    │   ├── StreamDamaged            this stream is set aside; the others serve
-    │   └── StaleEpoch               another owner has taken the shard; this one must stop
-    ├── PositionConflict             an append at a position that is not the next one
-    ├── CorruptRecord                bytes that fail their checksum, version or contiguity
-    └── InvalidSettings              the service must not start
+UoroError
+├── RequestError                 the caller can mend it; nothing was changed
+│   ├── MalformedBody            400  not JSON, not NDJSON, not UTF-8
+│   ├── UnknownStream            404
+│   ├── UnknownSnapshot          404  the stream has no snapshot of that name
+│   ├── StreamExists             409  same id, another spec
+│   ├── OutOfSequence            409  a gap; carries `expected_seq`
+│   ├── BodyTooLarge             413
+│   ├── InvalidRequest           422  a query parameter, label or id does not fit
+│   │   ├── InvalidSpec
+│   │   ├── InvalidObservation   names the field
+│   │   └── InvalidImport
+│   └── Overloaded               429  a bounded queue is full; none was taken
+├── Unavailable                  503  the service cannot do it now
+│   ├── NotReady                 still recovering, draining, or stopped
+│   ├── StoreUnavailable         the store is away; nothing was written
+│   ├── OutcomeUnknown           the store went away mid-append; it may have been written
+│   ├── StreamDamaged            this stream is set aside; the others serve
+│   └── StaleEpoch               another owner has taken the shard; this one must stop
+├── PositionConflict             an append at a position that is not the next one
+├── CorruptRecord                bytes that fail their checksum, version or contiguity
+└── InvalidSettings              the service must not start
 """
 
 from __future__ import annotations

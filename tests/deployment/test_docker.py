@@ -126,7 +126,7 @@ def status() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize(("given", "is_healthy"), [(200, True), (503, False)])
-def test_the_health_check_follows_readiness(status: list[int], given: int, is_healthy: bool) -> None:  # noqa: FBT001 - a parameter
+def test_the_health_check_follows_readiness(status: list[int], given: int, is_healthy: bool) -> None:
     """The command of HEALTHCHECK succeeds on 200 from /readyz and fails on 503."""
     status[0] = given
     command = json.loads(re.findall(r"^HEALTHCHECK .*CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)[0])

@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass, field
 
 import httpx
-from uoro.learning.portable import from_safetensors
 
 from uoro.domain import Observation
 from uoro.learning.learner import Learner
+from uoro.learning.portable import from_safetensors
 from uoro.learning.spec import StreamSpec
 
 SPEC: dict[str, object] = {
