@@ -237,6 +237,10 @@ def test_sequence_numbers_make_retries_safe(server: Server) -> None:
     document = problem(server.post(stream, b'{"x": {"v": 1}, "seq": 3}'), 409, "out_of_sequence")
     assert document["expected_seq"] == 2
     assert server.last_seq(stream) == 1
+    document = problem(
+        server.post(stream, b'[{"x": {"v": 1}, "seq": 3}, {"x": {"v": 1}, "seq": 4}]'), 409, "out_of_sequence"
+    )
+    assert document["expected_seq"] == 2
 
 
 def test_a_duplicate_that_is_no_longer_kept_has_only_its_place(server: Server) -> None:

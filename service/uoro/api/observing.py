@@ -20,11 +20,14 @@ from uoro.api.ports import Engine, RequestMeter
 from uoro.api.query import wants_full_results
 from uoro.api.replies import Outcome, json_response, reply_to, reply_to_several, reply_to_streams
 from uoro.domain import Observed, Submission
-from uoro.errors import RequestError, StreamDamaged, UnknownStream, UoroError
+from uoro.errors import OutOfSequence, RequestError, StreamDamaged, UnknownStream, UoroError
 from uoro.limits import Limits
 
 LARGE_BODY_BYTES = 2**16
 """Larger bodies are read on another thread, so that other requests are answered meanwhile."""
+
+REFUSALS_OF_ALL = (UnknownStream, StreamDamaged, OutOfSequence)
+"""Where each observation of a request meets such a refusal, it is the request's own answer."""
 
 
 class Observing:
@@ -47,7 +50,7 @@ class Observing:
                 raise outcome
             return json_response(reply_to(outcome))
         asked = [o for o, r in zip(outcomes, content.readings, strict=True) if isinstance(r, Submission)]
-        if asked and all(isinstance(outcome, UnknownStream | StreamDamaged) for outcome in asked):
+        if asked and all(isinstance(outcome, REFUSALS_OF_ALL) for outcome in asked):
             _refuse(asked[0])
         return json_response(reply_to_several(outcomes, is_full=is_full))
 
