@@ -233,6 +233,27 @@ def test_the_log_is_trimmed_behind_two_generations_and_no_further() -> None:
     assert ground.state("s") == reference(values).dump()
 
 
+def test_what_is_learned_during_a_pass_is_not_trimmed_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream begins and another goes on between the snapshotter's look at the streams and its trim: both survive."""
+    ground = Ground()
+    ground.create("old")
+    for _ in range(3):
+        ground.clock.now += 10.0
+        ground.snapshot()
+    looked_at = ground.engine.snapshotter._look_at_streams
+
+    def look_and_go_on() -> None:
+        looked_at()
+        ground.observe("old", [1.0])
+        ground.observe("new", [2.0])
+
+    monkeypatch.setattr(ground.engine.snapshotter, "_look_at_streams", look_and_go_on)
+    ground.snapshot()
+    ground.crash()
+    assert ground.state("old") == reference([1.0]).dump()
+    assert ground.engine.describe("new").last_seq == 1
+
+
 def test_an_idle_stream_does_not_pin_the_log() -> None:
     """A stream that stopped changing gets its second generation and then needs nothing."""
     ground = Ground()

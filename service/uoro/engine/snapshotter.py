@@ -3,7 +3,9 @@
 Rules:
 1. A copy is taken by the runner, between two records, so it stands at one position. Writing it blocks no one.
 2. Snapshots of a stream that ended are deleted before anything else is written or trimmed.
-3. What `retention` decides is done in order; a store that is away ends the pass, and the next one tries again.
+3. The log is trimmed at most to the record up to which the streams were looked at: one that changed or began since
+   then is not in the marks yet.
+4. What `retention` decides is done in order; a store that is away ends the pass, and the next one tries again.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class Snapshotter:
         """
         with self._writing:
             self._delete()
+        # What is applied from here on is not in the marks: the log is kept for it, whatever they say.
+        seen = self._runner.applied
         self._look_at_streams()
         self.bounds = self._store.bounds()
         num_records = self.bounds.next - self.bounds.first
@@ -84,7 +88,7 @@ class Snapshotter:
         with self._writing:
             # A stream that ended since has snapshots that an early trim would make the only trace of it.
             if not self._deleted:
-                self._trim()
+                self._trim(seen)
 
     def put_named(self, stream: str, name: str, payload: bytes, is_alive: Callable[[], bool]) -> None:
         """Write a named snapshot of a stream that is still there. Raises UnknownStream and what the store does."""
@@ -134,8 +138,8 @@ class Snapshotter:
             self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
             return True
 
-    def _trim(self) -> None:
-        before = min(needed_from(self.marks, self._runner.applied + 1), self._runner.applied + 1)
+    def _trim(self, seen: int) -> None:
+        before = min(needed_from(self.marks, seen + 1), seen + 1)
         if before > self.bounds.first:
             self._ownership.write(lambda epoch: self._store.trim(epoch, before))
             self.bounds = self._store.bounds()
