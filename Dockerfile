@@ -35,6 +35,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     UORO_HOST=0.0.0.0 \
     UORO_PORT=8000 \
     UORO_DATA_DIR=/data \
+    NUMBA_CACHE_DIR=/data/kernel \
     UORO_LOG_FORMAT=json
 
 USER 10001
@@ -42,7 +43,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['UORO_PORT']}/readyz\", timeout=4)"]
 
 ENTRYPOINT ["uoro"]

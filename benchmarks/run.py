@@ -24,7 +24,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -160,7 +159,6 @@ def main() -> None:
     parser.add_argument("--observations", type=int, default=2000, help="per repetition")
     parser.add_argument("--json", type=Path, help="write the rows here, too")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
     rows = steps(chosen.repetitions, chosen.observations)
     learner_us = next(row.median for row in rows if row.name == "default")
     rows += requests(chosen.repetitions, chosen.observations, learner_us)

@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from uoro.domain import Observation
 from uoro.learning.learner import Learner
 from uoro.learning.spec import StreamSpec
@@ -86,21 +84,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("streams", nargs="*", default=DEFAULT_STREAMS)
     parser.add_argument("--rows", type=int, default=None, help="first rows only")
-    parser.add_argument("--learner", default="uoro", help="uoro, snap1, rtrl, tbptt or frozen")
+    parser.add_argument("--learner", default=None, help="uoro, snap1, rtrl, tbptt or frozen; else the default recipe")
     parser.add_argument("--aggregation", default="boa", help="boa, or none: the recurrent model alone")
     arguments = parser.parse_args()
     directory = os.environ.get("STREAMS_DATA_DIR")
     if not directory:
         parser.error("STREAMS_DATA_DIR must name the directory of the public streams")
-    torch.set_num_threads(1)
     print(
         f"{'stream':<58}{'rows':>7}{'loss':>11}{'naive':>11}{'skill':>8}"
         f"{'coverage':>9}{'µs/obs':>8}{'kB':>7}{'resets':>7}"
     )
-    options: dict[str, object] = {
-        "learner": {"name": arguments.learner},
-        "aggregation": arguments.aggregation,
-    }
+    options: dict[str, object] = {"aggregation": arguments.aggregation}
+    if arguments.learner is not None:
+        # A learner that is named replaces the default recipe, whatever its name.
+        options["learner"] = {"name": arguments.learner}
     for stream in arguments.streams:
         name, rows, loss, baseline, skill, coverage, micros, kilobytes, resets = run(
             stream, Path(directory), arguments.rows, options

@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from uuid import uuid4
 
-import torch
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uoro.api.app import create_app
 from uoro.engine.engine import Engine
+from uoro.engine.warmup import WarmUp
 from uoro.errors import InvalidSettings
+from uoro.learning.trial import try_out
 from uoro.observability.logging import configure
 from uoro.observability.metrics import PrometheusMeter
 from uoro.settings import Settings
@@ -26,7 +27,7 @@ from uoro.store.redis import RedisStore
 
 _log = logging.getLogger(__name__)
 
-BACKEND = "torch"
+BACKEND = "numba"
 PING_INTERVAL_S = 20.0
 MAX_MESSAGE_BYTES = 2**20
 GRACE_S = 10
@@ -40,7 +41,6 @@ def serve(settings: Settings) -> int:
     InvalidSettings, with one clear sentence, if the service cannot start.
     """
     configure(settings.log_level, settings.log_format)
-    torch.set_num_threads(1)  # a step's rounding must not depend on how its sums were split
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
         store, owner = _open_store(settings, stack)
@@ -53,7 +53,15 @@ def serve(settings: Settings) -> int:
             server.should_exit = True
 
         meter = PrometheusMeter(version("uoro-service"), BACKEND, settings.stream_metrics_max)
-        engine = Engine(store, owner, settings.limits(), meter, auto_create=settings.auto_create, on_lost=stop_serving)
+        engine = Engine(
+            store,
+            owner,
+            settings.limits(),
+            meter,
+            auto_create=settings.auto_create,
+            on_lost=stop_serving,
+            warm_up=WarmUp(try_out),
+        )
         meter.watch(engine.status)
         server = uvicorn.Server(_config(_Lifespan(create_app(engine, settings.limits(), meter), engine), settings))
         host, port = listening.getsockname()[:2]

@@ -23,7 +23,7 @@ DEFAULT_STREAM = {"fields": {"value": {"type": "number"}}}
 NUM_TRIAL_STEPS = 50
 EARLIEST_PLAUSIBLE = datetime(2024, 1, 1, tzinfo=UTC)
 HEADROOM_BYTES = 512 * 2**20
-"""What the service takes besides its streams: Python, torch, the log on its way."""
+"""What the service takes besides its streams: Python, the kernel, the log on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _check_embedded(settings: Settings) -> Finding:
 def check_compute(settings: Settings) -> Finding:
     """A default stream learns, with the same bits twice."""
     del settings
-    import torch  # noqa: PLC0415 - the other checks need not wait for it
+    import numba  # noqa: PLC0415 - the other checks need not wait for it
 
     from uoro.learning.learner import Learner  # noqa: PLC0415 - same
     from uoro.learning.spec import StreamSpec  # noqa: PLC0415 - same
@@ -143,12 +143,12 @@ def check_compute(settings: Settings) -> Finding:
             learner.observe(Observation({"value": float(step % 7)}))
         blocks.append(learner.dump())
     step_us = (time.perf_counter() - started_s) / NUM_TRIAL_STEPS * 1e6
-    detail = f"torch {torch.__version__}, {torch.get_num_threads()} threads; one observation takes {step_us:,.0f} µs"
+    detail = f"numba {numba.__version__}; one observation takes {step_us:,.0f} µs"
     if blocks[0] != blocks[1]:
         return Finding(
             "compute",
             detail,
-            "two equal runs gave different bits: recovery would not be exact; reinstall torch and numpy",
+            "two equal runs gave different bits: recovery would not be exact; reinstall numba and numpy",
         )
     return Finding("compute", detail)
 

@@ -8,7 +8,7 @@ from cell_run import make_run
 from torch import Tensor
 from torch.func import jacrev, jvp, vjp
 
-from uoro.learning.cells import CELLS, make_cell
+from uoro.learning.reference.cells import CELLS, make_cell
 
 TORCH_CELLS = {"rnn": torch.nn.RNNCell, "gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell}
 ALL = sorted(CELLS)

@@ -10,8 +10,8 @@ import torch
 from cell_run import Run, make_run
 from torch import Tensor
 
-from uoro.learning.cells import CELLS, Cell, make_cell
-from uoro.learning.estimators import Estimator, Frozen, Rtrl, Snap1, Tbptt, Uoro
+from uoro.learning.reference.cells import CELLS, Cell, make_cell
+from uoro.learning.reference.estimators import Estimator, Frozen, Rtrl, Snap1, Tbptt, Uoro
 
 ALL = sorted(CELLS)
 

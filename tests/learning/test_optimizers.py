@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from uoro.learning.optimizers import make_optimizer
+from uoro.learning.reference.optimizers import make_optimizer
 from uoro.learning.spec import OptimizerSpec
 
 TORCH = {

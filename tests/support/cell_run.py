@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from uoro.learning.cells import Cell, make_cell
-from uoro.learning.linearization import Linearization
+from uoro.learning.reference.cells import Cell, make_cell
+from uoro.learning.reference.linearization import Linearization
 
 
 class Run(NamedTuple):

@@ -45,6 +45,7 @@ from uoro.engine.recovery import recover
 from uoro.engine.runner import Runner
 from uoro.engine.snapshotter import Snapshotter
 from uoro.engine.subscriptions import Hub
+from uoro.engine.warmup import WarmUp
 from uoro.errors import (
     CorruptRecord,
     NotReady,
@@ -79,6 +80,7 @@ class Engine:
         auto_create: create unknown streams on their first observation.
         on_lost: called if another owner takes the shard, or a thread fails; the server must then stop.
         clock: seconds, monotonic.
+        warm_up: compiles what learners need, beside recovery.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Engine:
         auto_create: bool,
         on_lost: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        warm_up: WarmUp | None = None,
     ) -> None:
         self.meter = meter
         self.hub = Hub(limits.max_subscribers, limits.max_subscriber_messages)
@@ -112,6 +115,7 @@ class Engine:
         self._limits = limits
         self._clock = clock
         self._on_lost = on_lost
+        self._warm_up = warm_up
         self._phase = "not started"
         self._stopping = Event()  # the committer, the snapshotter and the keeper end
         self._drained = Event()  # and then the runner, which the last snapshots still need
@@ -133,6 +137,7 @@ class Engine:
             "engine": "ok" if self._phase == RUNNING else self._phase,
             "ownership": lost if self.ownership.is_lost else "ok",
             "store": "ok" if trouble is None else trouble,
+            "kernel": "ok" if self._warm_up is None else self._warm_up.state(),
         }
 
     def recover(self) -> None:
@@ -162,6 +167,8 @@ class Engine:
 
     def start(self) -> None:
         """Recover on a thread of its own, then run; `is_ready` tells when. Tries again while the store is away."""
+        if self._warm_up is not None:
+            self._warm_up.start()
         self._threads.append(_spawn("keeper", self._run))
 
     def stop(self) -> None:

@@ -1,9 +1,8 @@
-"""The forecast of category targets: class probabilities from n-grams and the recurrent core, mixed.
+"""The forecast of category targets: class probabilities, from what followed in the past and the recurrent core.
 
 A field of size K has K + 1 classes; the last one is "none of the values known so far". With aggregation "boa"
-the core's outputs are added to the logarithm of the n-grams' mixture, so that it starts as good as they
-are, and it is one more expert beside them. Experts are mixed by Bayes' rule with a fixed share (Herbster & Warmuth
-1998), the aggregation whose regret is least for this loss. With "none" the core's softmax is the whole forecast.
+the forecast is `kernel.symbols`', in which the core is one feature among many; with "none" it is the core's softmax.
+Either way the core learns from its own softmax, and the naive forecast are the running class frequencies.
 """
 
 from __future__ import annotations
@@ -13,18 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uoro.learning.block import Block, Part, bounded
+from uoro.learning.block import Block, Part
 from uoro.learning.encoder import Encoder, category_size, fields_of
-from uoro.learning.ngrams import MAX_ORDER, Ngrams
+from uoro.learning.kernel.symbols import state as symbols
+from uoro.learning.kernel.symbols.bounds import unsound_part
+from uoro.learning.kernel.symbols.learning import learn
+from uoro.learning.kernel.symbols.mixture import MISSING, forecast_alone, listen, slopes
 from uoro.learning.spec import StreamSpec
 
-PRIOR = 0.5
-"""Krichevsky and Trofimov's half a count for every known class, and for "none of them"."""
 MIN_PROBABILITY = 1e-9
-MAX_LOGIT = 30.0
-SHARE = 0.002
-"""What of the weights is dealt out evenly at each step, so that any expert can come back."""
-EXPERTS = ("frequencies", *(f"order_{order}" for order in range(1, MAX_ORDER + 1)), "recurrent")
+EXPERTS = ("mixture", "frequencies")
 
 
 class CategoryScore(NamedTuple):
@@ -39,97 +36,83 @@ class CategoryTarget:
 
     Attributes:
         counts: (K+1,) how often each class came. probabilities: (K+1,) the pending forecast.
-        experts: (E, K+1) pending forecasts of the experts, rows in the order of EXPERTS; the last is the core's.
-        weights: (E,) their weights.
+        frequencies: (K+1,) the pending naive forecast. log_core: (K+1,) ln of the core's own.
+        symbols: the mixture's state; None with aggregation "none".
     """
 
-    __slots__ = ("counts", "encoder", "experts", "field", "ngrams", "probabilities", "size", "weights")
+    __slots__ = (
+        "_present", "counts", "encoder", "field", "frequencies", "log_core", "probabilities", "size", "symbols"
+    )  # fmt: skip
 
     @staticmethod
     def parts(spec: StreamSpec, name: str, size: int) -> list[Part]:
         """What one category target takes in a block."""
-        prefix = f"categories.{name}"
-        is_mixed = spec.aggregation == "boa"
-        num_experts = len(EXPERTS) if is_mixed else 1
-        return [
-            *(Part(f"{prefix}.{part}", (size + 1,)) for part in ("counts", "probabilities")),
-            Part(f"{prefix}.experts", (num_experts, size + 1)),
-            Part(f"{prefix}.weights", (num_experts,)),
-            *(Ngrams.parts(prefix, size) if is_mixed else ()),
-        ]
+        prefix, num = f"categories.{name}", size + 1
+        if spec.aggregation == "boa":
+            return [Part(f"{prefix}.probabilities", (num,)), *symbols.parts(prefix, size)]
+        return [Part(f"{prefix}.{part}", (num,)) for part in ("probabilities", "counts", "frequencies", "log_core")]
 
     def __init__(self, spec: StreamSpec, block: Block, encoder: Encoder, field: int) -> None:
         prefix = f"categories.{encoder.category_fields[field]}"
         self.field, self.size, self.encoder = field, encoder.sizes[field], encoder
-        self.counts = block[f"{prefix}.counts"]
         self.probabilities = block[f"{prefix}.probabilities"]
-        self.experts = block[f"{prefix}.experts"]
-        self.weights = block[f"{prefix}.weights"]
-        self.ngrams = Ngrams(block, prefix, self.size) if spec.aggregation == "boa" else None
+        self.symbols: symbols.SymbolState | None = None
+        if spec.aggregation == "boa":
+            self.symbols = state = symbols.bind(block.views, prefix)
+            self.counts = state.tallies[symbols.COUNT]
+            self.frequencies = state.experts[symbols.FREQUENCIES]
+            self.log_core = state.dense[symbols.RECURRENT - symbols.BASE]
+        else:
+            self.counts, self.frequencies, self.log_core = (
+                block[f"{prefix}.{part}"] for part in ("counts", "frequencies", "log_core")
+            )
+        self._present = len(encoder.number_fields) + field
 
     def init(self) -> None:
         """The state before the first observation."""
-        self.weights[:] = 1.0 / len(self.weights)
-        if self.ngrams is not None:
-            self.ngrams.init()
+        if self.symbols is not None:
+            symbols.init(self.symbols)
 
     @property
     def num_known(self) -> int:
         """How many classes have a name so far."""
         return int(self.encoder.num_known[self.field])
 
+    def weights(self) -> dict[str, float]:
+        """How much each expert is believed."""
+        return {} if self.symbols is None else dict(zip(EXPERTS, self.symbols.credits.tolist(), strict=True))
+
     def score(self, index: int) -> CategoryScore:
         """Compare the pending forecast and the running frequencies with the class that came."""
-        baseline = self.frequencies()[index]
-        return CategoryScore(
-            -math.log(max(float(self.probabilities[index]), MIN_PROBABILITY)), -math.log(float(baseline))
-        )
+        said, naive = float(self.probabilities[index]), float(self.frequencies[index])
+        return CategoryScore(-math.log(max(said, MIN_PROBABILITY)), -math.log(max(naive, MIN_PROBABILITY)))
 
     def slopes(self, index: int) -> np.ndarray:
         """∂loss/∂output (K+1,) of the core: its probabilities less the class that came."""
-        slopes: np.ndarray = self.experts[-1].copy()
-        slopes[index] -= 1.0
-        return slopes
+        out = np.empty(self.size + 1)
+        slopes(self.log_core, self.num_known, index, out)
+        return out
 
     def learn(self, index: int) -> None:
-        """Weigh the experts by what they gave the class, and count it."""
-        self.counts[index] += 1.0
-        if self.ngrams is None:
+        """Learn from the class that came."""
+        if self.symbols is None:
+            self.counts[index] += 1.0
+        else:
+            learn(self.symbols, index)
+
+    def advance(self, output: np.ndarray) -> None:
+        """After the encoder has advanced: take its class in, and forecast with the core's output (K+1,)."""
+        if self.symbols is None:
+            forecast_alone(
+                self.counts, self.num_known, output, self.log_core, self.frequencies, self.probabilities
+            )  # fmt: skip
             return
-        weights = self.weights * np.maximum(self.experts[:, index], MIN_PROBABILITY)
-        self.weights[:] = (1.0 - SHARE) * (weights / weights.sum()) + SHARE / len(weights)
-        self.ngrams.learn(index)
+        newest = int(self.encoder.category[self.field]) if self.encoder.present[self._present] else MISSING
+        listen(self.symbols, newest, self.num_known, output, self.probabilities)
 
-    def advance(self) -> None:
-        """After the encoder has advanced: take its class in."""
-        if self.ngrams is not None:
-            self.ngrams.advance(int(self.encoder.category[self.field]))
-
-    def forecast(self, output: np.ndarray) -> None:
-        """Set the pending probabilities from the core's output (K+1,)."""
-        logits = bounded(output.astype(np.float64), MAX_LOGIT)
-        frequencies = self.frequencies()
-        if self.ngrams is None:
-            # A class without a name cannot be meant.
-            odds = np.exp(logits - logits.max()) * (frequencies > 0)
-            self.experts[-1] = self.probabilities[:] = odds / odds.sum()
-            return
-        simple, weights = self.experts[:-1], self.weights[:-1]
-        simple[:] = self.ngrams.probabilities(frequencies)
-        mixed = weights @ simple / weights.sum()
-        odds = mixed * np.exp(logits - logits.max())
-        self.experts[-1] = odds / odds.sum()
-        probabilities = self.weights @ self.experts
-        self.probabilities[:] = probabilities / probabilities.sum()
-
-    def frequencies(self) -> np.ndarray:
-        """(K+1,) the running class frequencies; 0 for classes that have no name yet."""
-        num_known = self.num_known
-        out = np.zeros(self.size + 1)
-        out[:num_known] = self.counts[:num_known] + PRIOR
-        out[-1] = self.counts[-1] + PRIOR
-        out /= self.counts.sum() + PRIOR * (num_known + 1)
-        return out
+    def unsound_part(self) -> str | None:
+        """Name of a part of a state from outside that cannot be gone on from."""
+        return None if self.symbols is None else unsound_part(self.symbols, self.num_known)
 
 
 def category_targets(spec: StreamSpec) -> list[tuple[str, int]]:

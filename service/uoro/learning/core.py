@@ -3,168 +3,267 @@
 One observation goes through two halves. `learn` turns the slope of the loss of the pending prediction into a
 step on θ: the readout's gradient is direct and exact, the cell's comes from the estimator of ∂s/∂θ, linearised
 at the very point (s, x, θ) where the prediction was made (SCIENCE §2). `advance` then moves the state
-with the new θ and reads the next prediction off it.
+with the new θ and reads the next prediction off it. The arithmetic is `kernel.core`'s, compiled; `reference.core`
+says the same in torch and is its judge.
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from uoro.learning import noise
-from uoro.learning.block import Block, Part
-from uoro.learning.cells import make_cell
-from uoro.learning.estimators import make_estimator
-from uoro.learning.optimizers import make_optimizer
-from uoro.learning.spec import StreamSpec
+from uoro.learning.block import Block, Layout, Part
+from uoro.learning.kernel import core as kernel
+from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
+from uoro.learning.kernel.family import NUM_STATISTICS
+from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
+from uoro.learning.spec import LearnerSpec, StreamSpec
 
-MAX_PARAMETER = 1e6
-"""A parameter beyond this has diverged: the core then starts afresh, which is counted as a numeric reset."""
+INIT_STEP = 2**63
+"""The step under which θ is drawn: no step of the noise ν ever has it."""
+EPSILON = 1e-8
+
+
+class CellShape(NamedTuple):
+    """What a cell is made of.
+
+    Attributes:
+        code: its number in the kernel. num_gates: G. num_states: c, vectors of H numbers in the state; the first is
+        the one that is read out. num_activations: vectors of H that a step leaves for its slopes.
+        biased_gate: the gate that keeps the state, whose bias is not drawn around 0; -1 for none.
+    """
+
+    code: int
+    num_gates: int
+    num_states: int
+    num_activations: int
+    biased_gate: int
+
+
+CELLS = {
+    "linear": CellShape(LINEAR, 1, 1, 0, -1),
+    "rnn": CellShape(RNN, 1, 1, 1, -1),
+    "gru": CellShape(GRU, 3, 1, 4, 1),
+    "lstm": CellShape(LSTM, 4, 2, 5, 1),
+}
+ESTIMATORS = {
+    "frozen": kernel.FROZEN,
+    "uoro": kernel.FAMILY,
+    "snap1": kernel.SNAP1,
+    "rtrl": kernel.RTRL,
+    "tbptt": kernel.TBPTT,
+}
+OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
+MOMENTS = {"sgd": (), "rmsprop": ("square",), "adam": ("mean", "square")}
 
 
 class CoreShape:
-    """What the cores of all streams of one spec share: the cell, how it learns, and where its parts lie."""
+    """What the cores of all streams of one spec share: sizes, rates, and where their parts lie."""
 
     def __init__(self, spec: StreamSpec, num_inputs: int, num_outputs: int) -> None:
         self.seed = spec.seed
-        self.cell = make_cell(spec.cell, spec.hidden_size, num_inputs)
-        self.estimator = make_estimator(spec.learner, self.cell)
-        self.optimizer = make_optimizer(spec.optimizer)
+        self.gate_bias = np.float32(gate_bias(spec))
+        self.cell = CELLS[spec.cell]
+        self.num_units = spec.hidden_size
+        self.num_inputs = num_inputs
         self.num_outputs = num_outputs
-        self.has_fixed_cell = spec.learner.name == "frozen"
+        self.num_columns = num_inputs + spec.hidden_size + 2
+        self.num_parameters = self.cell.num_gates * spec.hidden_size * self.num_columns
+        self.learner, self.optimizer = spec.learner, spec.optimizer
+        self.nothing = np.zeros(spec.hidden_size, np.float32)
+        self.sizes = np.array(
+            [
+                self.cell.code,
+                ESTIMATORS[spec.learner.name],
+                OPTIMIZERS[spec.optimizer.name],
+                self.cell.num_gates,
+                self.cell.num_states,
+                spec.hidden_size,
+                num_inputs,
+                num_outputs,
+                num_copies(spec.learner),
+                spec.learner.truncation,
+            ],
+            dtype=np.int64,
+        )
+        self.rates = np.array(
+            [
+                spec.optimizer.learning_rate,
+                spec.optimizer.decay,
+                EPSILON,
+                spec.optimizer.clip or 0.0,
+                spec.learner.memory_decay,
+                -1.0 if spec.learner.weight == "auto" else spec.learner.weight,
+            ]
+        )
 
     def parts(self) -> list[Part]:
         """What a core takes in a block."""
-        cell = self.cell
-        groups = {"readout_optimizer": self.num_outputs * (cell.hidden_size + 1)}
-        if not self.has_fixed_cell:
-            groups["cell_optimizer"] = cell.num_parameters
+        state = self.cell.num_states * self.num_units
+        groups = {"readout_optimizer": self.num_outputs * (self.num_units + 1)}
+        if self.learner.name != "frozen":
+            groups["cell_optimizer"] = self.num_parameters
         return [
-            Part("core.theta", (cell.num_parameters,), "f4"),
-            *(Part(f"estimator.{name}", shape, "f4") for name, shape in self.estimator.state_shapes().items()),
-            Part("core.readout", (self.num_outputs, cell.hidden_size + 1), "f4"),
+            Part("core.theta", (self.num_parameters,), "f4"),
+            *(Part(f"estimator.{name}", shape, "f4") for name, shape in self._memories(state).items()),
+            Part("core.readout", (self.num_outputs, self.num_units + 1), "f4"),
             *(
-                Part(f"{group}.{name}", shape, "f4")
+                Part(f"{group}.{name}", (size,), "f4")
                 for group, size in groups.items()
-                for name, shape in self.optimizer.state_shapes(size).items()
+                for name in MOMENTS[self.optimizer.name]
             ),
-            Part("core.state", (cell.state_size,), "f4"),
-            Part("core.previous", (cell.state_size,), "f4"),
-            Part("core.x", (cell.input_size,), "f4"),
-            Part("core.activations", (cell.num_activations,), "f4"),
+            Part("core.state", (state,), "f4"),
+            Part("core.previous", (state,), "f4"),
+            Part("core.x", (self.num_inputs,), "f4"),
+            Part("core.activations", (self.cell.num_activations * self.num_units,), "f4"),
             Part("core.output", (self.num_outputs,), "f4"),
+            Part("core.weighing", (NUM_STATISTICS,)),
             Part("core.steps", (3,), "i8"),  # observations listened to, updates of the cell, of the readout
             Part("core.num_resets", (1,), "i8"),
         ]
+
+    def places(self, layout: Layout) -> np.ndarray:
+        """(parts, 2): first float32 and number of float32 of each part that the kernel names."""
+        found = {part.name: (offset // 4, math.prod(part.shape)) for part, offset in layout.offsets}
+        return np.array([found.get(name, (0, 0)) for name in kernel.PARTS], dtype=np.int64)
+
+    def _memories(self, state: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of what the estimator remembers; the names are those of `kernel.core`."""
+        P, c = self.num_parameters, self.cell.num_states
+        match self.learner.name:
+            case "uoro":
+                k = num_copies(self.learner)
+                shapes: dict[str, tuple[int, ...]] = {
+                    "s_tilde": (k, state),
+                    "theta_tilde": (k, P),
+                    "square_norms": (k,),
+                    "pairs": (k // 2,),
+                }
+                if self.learner.control_variate == "snap1":
+                    shapes |= {"influence": (c, P), "influence_norms": (c, c, self.num_units)}
+                return shapes
+            case "snap1":
+                return {"influence": (c, P)}
+            case "rtrl":
+                return {"influence": (state, P)}
+            case "tbptt":
+                T = self.learner.truncation
+                return {"previous": (T, state), "x": (T, self.num_inputs), "dl_ds": (T, state), "length": (1,)}
+            case _:
+                return {}
 
 
 class Core:
     """The core of one stream, bound to its block.
 
     Attributes:
-        theta: (P,) parameters of the cell. readout: (O, H+1) weights and bias, zero at first.
-        state, previous, x, activations: the newest transition, kept until its loss is known.
+        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh]. readout: (O, H+1) weights and bias.
+        x: (I,) the newest input. hidden: (H,) what of the state is read out.
         output: (O,) the pending prediction in the loss's own units.
         steps: (3,) observations listened to, updates of the cell, updates of the readout.
     """
 
-    def __init__(self, shape: CoreShape, block: Block) -> None:
+    __slots__ = (
+        "_f4",
+        "_memories",
+        "_places",
+        "hidden",
+        "num_resets",
+        "output",
+        "readout",
+        "shape",
+        "steps",
+        "theta",
+        "weighing",
+        "x",
+    )
+
+    def __init__(self, shape: CoreShape, block: Block, places: np.ndarray) -> None:
         self.shape = shape
-        self.theta = torch.from_numpy(block["core.theta"])
-        self.readout = torch.from_numpy(block["core.readout"])
-        self.state = torch.from_numpy(block["core.state"])
-        self.previous = torch.from_numpy(block["core.previous"])
-        self.x = torch.from_numpy(block["core.x"])
-        self.activations = torch.from_numpy(block["core.activations"])
+        self.theta = block["core.theta"]
+        self.readout = block["core.readout"]
+        self.x = block["core.x"]
+        self.hidden = block["core.state"][: shape.num_units]
         self.output = block["core.output"]
         self.steps = block["core.steps"]
         self.num_resets = block["core.num_resets"]
-        self.influence = _tensors(block, "estimator")
-        self.cell_optimizer = _tensors(block, "cell_optimizer")
-        self.readout_optimizer = _tensors(block, "readout_optimizer")
-        self._output = torch.from_numpy(self.output)
-        self._hidden = self.state[: shape.cell.hidden_size]
-        self._flat_readout = self.readout.view(-1)
-        self._weights, self._bias = self.readout[:, :-1], self.readout[:, -1]
+        self.weighing = block["core.weighing"]
+        self._f4 = block.bytes.view(np.float32)
+        self._places = places
+        self._memories = [view for name, view in block.views.items() if name.startswith(MEMORY_PREFIXES)]
 
     def init(self) -> None:
         """Draw θ from the seed; the state, the readout and all memories start at zero."""
-        memories = (self.influence, self.cell_optimizer, self.readout_optimizer)
-        for value in (value for memory in memories for value in memory.values()):
-            value.zero_()
-        for value in (self.readout, self.state, self.previous, self.x, self.activations, self._output):
-            value.zero_()
-        self.theta.copy_(self.shape.cell.init(self.shape.seed))
+        for memory in self._memories:
+            memory[...] = 0.0
+        self.weighing[:] = 0.0
+        shape, units = self.shape, self.shape.num_units
+        self.theta[:] = noise.uniform(shape.seed, INIT_STEP, shape.num_parameters) / np.float32(math.sqrt(units))
+        if shape.cell.biased_gate >= 0:
+            rows = self.theta.reshape(-1, shape.num_columns)
+            start = shape.cell.biased_gate * units
+            rows[start : start + units, shape.num_inputs] += shape.gate_bias
 
-    def learn(self, slope: np.ndarray | None) -> None:
-        """Learn from the slope (O,) of the pending prediction's loss; None where no target was seen."""
-        shape, size = self.shape, self.shape.cell.hidden_size
-        dl_ds = d_output = None
-        if slope is not None:
-            d_output = torch.from_numpy(slope.astype(np.float32))
-            dl_ds = torch.zeros_like(self.state)
-            dl_ds[:size] = d_output @ self._weights
-        grad = None if shape.has_fixed_cell else self._estimate(dl_ds)
-        if d_output is not None:
-            self.steps[2] += 1
-            by_bias = d_output[:, None]
-            by_readout = torch.cat((by_bias * self._hidden, by_bias), dim=1).view(-1)
-            shape.optimizer.update(by_readout, self.readout_optimizer, self._flat_readout, int(self.steps[2]))
-        if grad is not None:
-            self.steps[1] += 1
-            shape.optimizer.update(grad, self.cell_optimizer, self.theta, int(self.steps[1]))
-        if not self._is_sane():
+    def learn(self, slope: np.ndarray | None, direct: np.ndarray | None = None) -> None:
+        """Learn from the slope (O,) of the pending prediction's loss; None where no target was seen.
+
+        direct (H,) float32 is ∂loss/∂h by readouts that are not the core's own.
+        """
+        shape = self.shape
+        where = (self._f4, self._places, shape.sizes, shape.rates)
+        given = self.output if slope is None else slope.astype(np.float32)
+        also = shape.nothing if direct is None else direct
+        if shape.learner.name in {"uoro", "frozen"}:
+            num_resets = kernel.learn(*where, shape.seed, self.steps, self.weighing, given, also, slope is not None)
+        else:
+            num_resets = kernel.learn_exactly(*where, self.steps, given, also, slope is not None)
+        self.num_resets += num_resets
+        if not kernel.is_sane(self._f4, self._places):
             self.reset()
 
-    def advance(self, x: np.ndarray) -> None:
-        """Listen to the input (I,) and read the next prediction."""
-        self.previous.copy_(self.state)
-        self.x.copy_(torch.from_numpy(x))
-        new_state, activations = self.shape.cell.forward(self.theta, self.previous, self.x)
-        self.state.copy_(new_state)
-        self.activations.copy_(activations)
-        torch.addmv(self._bias, self._weights, self._hidden, out=self._output)
+    def advance(self) -> None:
+        """Listen to the input that stands in `x` and read the next prediction."""
         self.steps[0] += 1
-        # One NaN or infinity makes either sum one too; both stay far below float32's range otherwise.
-        if not np.isfinite(float(new_state.sum()) + float(self.output.sum())):
+        if not kernel.advance(self._f4, self._places, self.shape.sizes):
             self.reset()
 
     def forget_influence(self) -> None:
         """Cut the credit to the past once; legal at any time, and needed after steps that were not learned."""
-        for value in self.influence.values():
-            value.zero_()
+        kernel.forget_influence(self._f4, self._places)
 
-    def influence_norms(self) -> dict[str, float]:
+    def influence_norms(self, block: Block) -> dict[str, float]:
         """Norms of the influence estimate, by part."""
-        return self.shape.estimator.influence_norms(self.influence)
+        names = ("s_tilde", "theta_tilde", "influence")
+        found = {name: block.views.get(f"estimator.{name}") for name in names}
+        return {name: float(np.linalg.norm(view)) for name, view in found.items() if view is not None}
 
     def reset(self) -> None:
         """Start afresh after divergence."""
         self.init()
         self.num_resets += 1
 
-    def _estimate(self, dl_ds: Tensor | None) -> Tensor | None:
-        """The cell's gradient at the transition that made the pending prediction; the influence rolls on."""
-        cell, estimator = self.shape.cell, self.shape.estimator
-        nu = None
-        if estimator.num_noise:
-            shape = (estimator.num_noise, cell.state_size)
-            nu = torch.from_numpy(noise.signs(self.shape.seed, int(self.steps[0]), shape))
-        lin = cell.linearize(self.theta, self.previous, self.x, self.activations)
-        update = estimator.update(self.influence, lin, dl_ds, nu)
-        self.num_resets += update.was_reset
-        return update.grad
 
-    def _is_sane(self) -> bool:
-        # The infinity norm is NaN when any number is: one pass tests both.
-        limit = float(torch.linalg.vector_norm(self.theta, ord=torch.inf))
-        largest = float(torch.linalg.vector_norm(self._flat_readout, ord=torch.inf))
-        return limit <= MAX_PARAMETER and largest <= MAX_PARAMETER
+MEMORY_PREFIXES = (
+    "estimator.", "cell_optimizer.", "readout_optimizer.",
+    "core.readout", "core.state", "core.previous", "core.x", "core.activations", "core.output",
+)  # fmt: skip
 
 
-def _tensors(block: Block, prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {
-        name.removeprefix(start): torch.from_numpy(view) for name, view in block.views.items() if name.startswith(start)
-    }
+def num_copies(spec: LearnerSpec) -> int:
+    """How many copies of the rank-one estimate a learner keeps; none where their weight is 0."""
+    if spec.name != "uoro" or (spec.control_variate == "snap1" and spec.weight == 0.0):
+        return 0
+    return spec.rank
+
+
+def gate_bias(spec: StreamSpec) -> float:
+    """What is added to the bias of the gate that keeps the state: above 0 the cell remembers at first.
+
+    Alone, the core must find out by itself what matters for long. As one expert among those that have lags and seasons
+    it does better with a short memory first (docs/learning.md).
+    """
+    has_numbers = any(field.type == "number" and field.role == "target" for field in spec.fields.values())
+    return -1.0 if spec.aggregation == "boa" and has_numbers else 1.0

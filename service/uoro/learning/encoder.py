@@ -32,6 +32,7 @@ class Encoder:
     """Fields of a stream: F numbers (targets first, then inputs) and C categories (targets first).
 
     Attributes:
+        keeps_statistics: of numbers; with aggregation "boa" the mixture keeps its own.
         last: (F,) newest known value, NaN before the first. previous: (F,) the one before it.
         mean, variance: (F,) of the values. scale: (F,) mean absolute change. count: (F,) values seen.
         category: (C,) index of the newest value; the field's size stands for "none or beyond the vocabulary".
@@ -43,6 +44,7 @@ class Encoder:
         "category_fields",
         "count",
         "indices",
+        "keeps_statistics",
         "last",
         "mean",
         "num_category_targets",
@@ -75,6 +77,7 @@ class Encoder:
         ]
 
     def __init__(self, spec: StreamSpec, block: Block) -> None:
+        self.keeps_statistics = spec.aggregation == "none"
         self.number_fields = fields_of(spec, "number")
         self.category_fields = fields_of(spec, "category")
         self.num_number_targets = sum(spec.fields[name].role == "target" for name in self.number_fields)
@@ -112,10 +115,9 @@ class Encoder:
     @staticmethod
     def num_inputs(spec: StreamSpec) -> int:
         """Length I of the input vector."""
-        numbers, categories = fields_of(spec, "number"), fields_of(spec, "category")
+        numbers = fields_of(spec, "number")
         seasonal = sum(spec.fields[name].role == "target" for name in numbers)
-        one_hot = sum(category_size(spec, name) + 1 for name in categories)
-        return 3 * len(numbers) + seasonal + one_hot + NUM_CALENDAR
+        return 3 * len(numbers) + seasonal + num_one_hot(spec) + NUM_CALENDAR
 
     def read(self, observation: Observation) -> tuple[np.ndarray, list[int | None]]:
         """The numbers (F,), NaN where missing, and per category field the index or None where missing.
@@ -131,6 +133,14 @@ class Encoder:
 
     def advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
         """Take the observation in: last values always, statistics and vocabulary when learning."""
+        if self.keeps_statistics:
+            self._advance_numbers(numbers, learn=learn)
+        for i, name in enumerate(self.category_fields):
+            word = observation.x.get(name)
+            self.present[len(numbers) + i] = word is not None
+            self.category[i] = self.sizes[i] if word is None else self._index(i, str(word), learn=learn)
+
+    def _advance_numbers(self, numbers: np.ndarray, *, learn: bool) -> None:
         is_present = ~np.isnan(numbers)
         values = np.where(is_present, numbers, self.last)
         is_first = is_present & (self.count == 0)
@@ -150,10 +160,6 @@ class Encoder:
             self.variance += np.where(is_present, rate * ((1 - rate) * deviation**2 - self.variance), 0.0)
         self.last[:] = values
         self.present[: len(numbers)] = is_present
-        for i, name in enumerate(self.category_fields):
-            word = observation.x.get(name)
-            self.present[len(numbers) + i] = word is not None
-            self.category[i] = self.sizes[i] if word is None else self._index(i, str(word), learn=learn)
 
     def changes(self) -> np.ndarray:
         """(F,) the newest change of every number, in its mean absolute change; 0 where unknown."""
@@ -184,6 +190,15 @@ class Encoder:
         parts.append(calendar)
         return np.concatenate(parts).astype(np.float32)
 
+    def write_one_hot(self, x: np.ndarray) -> None:
+        """Fill the end of an input vector with the newest class of each category field; zeros where missing."""
+        at = len(x) - sum(self.sizes) - len(self.sizes)
+        x[at:] = 0.0
+        for i, size in enumerate(self.sizes):
+            if self.present[len(self.number_fields) + i]:
+                x[at + self.category[i]] = 1.0
+            at += size + 1
+
     def _index(self, field: int, word: str, *, learn: bool) -> int:
         index = self.indices[field]
         known = index.get(word)
@@ -203,6 +218,11 @@ def fields_of(spec: StreamSpec, kind: str) -> tuple[str, ...]:
     """Names of the fields of a type, targets first, each in the order of the spec."""
     names = [name for name, field in spec.fields.items() if field.type == kind]
     return tuple(sorted(names, key=lambda name: spec.fields[name].role != "target"))
+
+
+def num_one_hot(spec: StreamSpec) -> int:
+    """Length of the one-hot inputs of all category fields."""
+    return sum(category_size(spec, name) + 1 for name in fields_of(spec, "category"))
 
 
 def category_size(spec: StreamSpec, name: str) -> int:

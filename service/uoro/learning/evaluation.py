@@ -45,18 +45,16 @@ class Evaluation:
         """The state before the first observation."""
         self.anomaly[0] = math.nan
 
-    def score(self, loss: float, baseline_loss: float, relative_loss: float) -> float:
-        """Take in one loss and its baseline; returns the anomaly, in [0, 1].
-
-        Args:
-            loss: as reported.
-            baseline_loss: of the naive prediction.
-            relative_loss: a scale-free size of the same loss, by which anomalies are ranked.
-        """
+    def add(self, loss: float, baseline_loss: float, anomaly: float) -> None:
+        """Take in one loss, that of the naive prediction for the same observation, and its anomaly."""
         new = (loss, baseline_loss, 1.0)
         self.sums[0] = self.sums[0] * (1 - 1 / WINDOW) + new
         self.sums[1] += new
-        place = (math.log2(max(relative_loss, 1e-12)) - FIRST_BIN_LOG2) * BINS_PER_OCTAVE
+        self.anomaly[0] = anomaly
+
+    def rank(self, loss: float) -> float:
+        """The anomaly of a category's loss, in [0, 1]: 1 less its tail probability under the recent losses."""
+        place = (math.log2(max(loss, 1e-12)) - FIRST_BIN_LOG2) * BINS_PER_OCTAVE
         place = min(max(place, 0.0), NUM_BINS - 1.0)
         bin_index = int(place)
         total = float(self.histogram.sum())
@@ -66,7 +64,6 @@ class Evaluation:
         anomaly = max(0.0, 1.0 - (above + 1.0) / (total + 1.0)) if total > 0 else 0.0
         self.histogram *= ANOMALY_DISCOUNT
         self.histogram[bin_index] += 1.0
-        self.anomaly[0] = anomaly
         return anomaly
 
     def cover(self, num_covered: int, num_intervals: int) -> None:

@@ -16,13 +16,15 @@ import numpy as np
 from uoro import limits
 from uoro.domain import Metrics, Observation, Prediction, Result
 from uoro.errors import CorruptRecord, InvalidSpec
-from uoro.learning import categories
+from uoro.learning.alone import Alone, num_outputs
+from uoro.learning.anomalies import Anomalies, combined
 from uoro.learning.block import Block, Layout, Part
 from uoro.learning.categories import CategoryTarget, category_targets
 from uoro.learning.core import Core, CoreShape
-from uoro.learning.encoder import Encoder
+from uoro.learning.encoder import Encoder, num_one_hot
 from uoro.learning.evaluation import WINDOW, Evaluation
-from uoro.learning.numbers import NumberTargets, num_targets
+from uoro.learning.kernel.numeric import paths
+from uoro.learning.mixture import Mixture, num_number_targets
 from uoro.learning.ring import Ring
 from uoro.learning.spec import StreamSpec
 
@@ -34,6 +36,7 @@ class Plan:
     """What all streams of one spec share: the core's shape and where each part of a block lies."""
 
     core: CoreShape
+    places: np.ndarray
     layout: Layout
 
 
@@ -41,16 +44,21 @@ class Plan:
 def plan_of(spec_json: str) -> Plan:
     """The plan of a spec, given as JSON. Raises InvalidSpec if its state would be over the limit."""
     spec = StreamSpec.model_validate_json(spec_json)
-    sizes = [size + 1 for _, size in category_targets(spec)]
-    outputs = num_targets(spec) * (2 if spec.loss == "gaussian" else 1) + sum(sizes)
-    core = CoreShape(spec, Encoder.num_inputs(spec), outputs)
+    outputs = sum(size + 1 for _, size in category_targets(spec))
+    if spec.aggregation == "boa":
+        numbers, inputs = Mixture.parts(spec), Mixture.num_inputs(spec, num_one_hot(spec))
+    else:
+        numbers, inputs = Alone.parts(spec), Encoder.num_inputs(spec)
+        outputs += num_number_targets(spec) * num_outputs(spec)
+    core = CoreShape(spec, inputs, outputs)
     layout = Layout(
         [
             Part("learner.seq", (1,), "i8"),
             *core.parts(),
             *Encoder.parts(spec),
-            *NumberTargets.parts(spec),
+            *numbers,
             *(part for name, size in category_targets(spec) for part in CategoryTarget.parts(spec, name, size)),
+            *Anomalies.parts(num_number_targets(spec)),
             *Evaluation.parts(),
             *Ring.parts(spec),
         ]
@@ -60,7 +68,7 @@ def plan_of(spec_json: str) -> Plan:
             f"the state of such a stream takes {layout.nbytes} bytes, over the limit of "
             f"{limits.MAX_STREAM_STATE_BYTES}; choose a smaller hidden_size, rank, truncation or category size"
         )
-    return Plan(core, layout)
+    return Plan(core, core.places(layout), layout)
 
 
 class Learner:
@@ -76,12 +84,17 @@ class Learner:
         self.spec = spec
         self.layout = plan.layout
         self.block = block = Block(plan.layout)
-        self.core = Core(plan.core, block)
+        self.core = Core(plan.core, block, plan.places)
         self.encoder = Encoder(spec, block)
-        self.numbers = NumberTargets(spec, block, self.encoder)
+        self.numbers: Mixture | Alone
+        if spec.aggregation == "boa":
+            self.numbers = Mixture(spec, block)
+        else:
+            self.numbers = Alone(spec, block, self.encoder)
         self.categories = [
             CategoryTarget(spec, block, self.encoder, i) for i in range(self.encoder.num_category_targets)
         ]
+        self.anomalies = Anomalies(block, self.numbers.num)
         self.evaluation = Evaluation(block)
         self.ring = Ring(block, self.encoder)
 
@@ -94,6 +107,7 @@ class Learner:
         learner.numbers.init()
         for target in learner.categories:
             target.init()
+        learner.anomalies.init()
         learner.evaluation.init()
         return learner
 
@@ -132,7 +146,7 @@ class Learner:
         numbers, categories = self.encoder.read(observation)
         seq = self.seq + 1
         has_prediction = seq > 1
-        scores = self._judge(numbers, categories) if has_prediction else None
+        scores = self._judge(observation, numbers, categories, has_prediction=has_prediction)
         if learn and has_prediction:
             self._learn(numbers, categories)
         self.ring.record(
@@ -145,6 +159,8 @@ class Learner:
         self.block["learner.seq"][0] = seq
         self.advance(observation, numbers, learn=learn)
         self.ring.propose(self.numbers, self.categories)
+        if learn:
+            self._follow_path()
         result = self.ring.result(seq, seq)
         assert result is not None  # noqa: S101 - just recorded
         return result
@@ -196,59 +212,80 @@ class Learner:
             total_skill=total_skill,
             coverage=evaluation.coverage(),
             anomaly=None if math.isnan(anomaly) else anomaly,
-            influence_norm=self.core.influence_norms(),
+            influence_norm=self.core.influence_norms(self.block),
             expert_weights=self._expert_weights(),
-            numeric_resets=int(self.core.num_resets[0]),
+            numeric_resets=int(self.core.num_resets[0]) + self.numbers.num_resets,
         )
 
     def _expert_weights(self) -> dict[str, dict[str, float]]:
         """Weight of each expert, by target field; empty without aggregation."""
         if self.spec.aggregation == "none":
             return {}
-        weights = self.numbers.weights(self.spec)
+        weights = self.numbers.weights()
         for target in self.categories:
-            name = self.encoder.category_fields[target.field]
-            weights[name] = dict(zip(categories.EXPERTS, target.weights.tolist(), strict=True))
+            weights[self.encoder.category_fields[target.field]] = target.weights()
         return weights
 
     def unfreeze(self) -> None:
         """Learning resumes: what was known of the state's dependence on θ is stale, so it is dropped."""
         self.core.forget_influence()
 
-    def _judge(self, numbers: np.ndarray, categories: list[int | None]) -> tuple[float, float, float] | None:
-        """Loss, baseline loss and anomaly of the pending prediction; None if no target was present."""
-        targets = numbers[: self.numbers.num]
-        score = self.numbers.score(targets)
-        is_scored = ~np.isnan(score.loss)
-        losses = score.loss[is_scored].tolist()
-        baselines = score.baseline_loss[is_scored].tolist()
-        relative = score.relative_loss[is_scored].tolist()
-        if is_scored.any():
-            self.evaluation.cover(int(score.is_covered[is_scored].sum()), int(is_scored.sum()))
+    def _judge(
+        self, observation: Observation, numbers: np.ndarray, categories: list[int | None], *, has_prediction: bool
+    ) -> tuple[float, float, float] | None:
+        """Loss, baseline loss and anomaly of the pending prediction; None if there was none or no target came."""
+        losses: list[float] = []
+        baselines: list[float] = []
+        anomalies: list[float] = []
+        pending = self.numbers
+        if pending.num:
+            values = numbers[: pending.num]
+            t = observation.t if observation.is_calendar else None
+            anomalies = self.anomalies.score(values, pending.mean, pending.lower, pending.upper, t)
+            score = pending.score(values)
+            is_scored = ~np.isnan(score.loss)
+            losses += score.loss[is_scored].tolist()
+            baselines += score.baseline_loss[is_scored].tolist()
+            if losses:
+                self.evaluation.cover(int(score.is_covered[is_scored].sum()), len(losses))
+        if not has_prediction:
+            return None
+        of_categories: list[float] = []
         for target, index in zip(self.categories, categories, strict=False):
             if index is not None:
                 loss, baseline = target.score(index)
-                losses.append(loss)
+                of_categories.append(loss)
                 baselines.append(baseline)
-                relative.append(loss)
+        losses += of_categories
         if not losses:
             return None
+        if of_categories:
+            anomalies.append(self.evaluation.rank(sum(of_categories) / len(of_categories)))
         num = len(losses)
-        loss, baseline_loss = sum(losses) / num, sum(baselines) / num
-        return loss, baseline_loss, self.evaluation.score(loss, baseline_loss, sum(relative) / num)
+        scores = sum(losses) / num, sum(baselines) / num, combined(anomalies)
+        self.evaluation.add(*scores)
+        return scores
 
     def _learn(self, numbers: np.ndarray, categories: list[int | None]) -> None:
-        """Learn from what came: first the core, at the point where it predicted, then the rest."""
-        targets = numbers[: self.numbers.num]
-        output = self.core.output
-        start = self.numbers.num * self.numbers.outputs_each
-        slopes = [self.numbers.slopes(targets, output[:start])]
-        num_present = int((~np.isnan(targets)).sum())
+        """Learn from what came: the readouts, then the core at the point where it predicted, then the rest."""
+        direct = None
+        slopes: list[np.ndarray] = []
+        num_present = sum(index is not None for index in categories[: len(self.categories)])
+        if isinstance(self.numbers, Mixture):
+            direct = self.numbers.learn(numbers, self.core.hidden)
+        else:
+            targets = numbers[: self.numbers.num]
+            slopes.append(
+                self.numbers.slopes(targets, self.core.output[: self.numbers.num * self.numbers.outputs_each])
+            )
+            num_present += int((~np.isnan(targets)).sum())
         for target, index in zip(self.categories, categories, strict=False):
             slopes.append(np.zeros(target.size + 1) if index is None else target.slopes(index))
-            num_present += index is not None
-        self.core.learn(np.concatenate(slopes) / num_present if num_present else None)
-        self.numbers.learn(targets)
+        has_loss = num_present > 0 or direct is not None
+        slope = np.concatenate(slopes) / max(num_present, 1) if slopes else self.core.output
+        self.core.learn(slope if has_loss else None, direct)
+        if isinstance(self.numbers, Alone):
+            self.numbers.learn(numbers[: self.numbers.num])
         for target, index in zip(self.categories, categories, strict=False):
             if index is not None:
                 target.learn(index)
@@ -256,23 +293,41 @@ class Learner:
     def advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
         """Take the observation in and predict the next."""
         t, is_calendar = observation.t, observation.is_calendar
+        core = self.core
         self.encoder.advance(observation, numbers, learn=learn)
-        seasonal = self.numbers.advance(t, is_calendar=is_calendar)
-        self.core.advance(self.encoder.inputs(seasonal, t, is_calendar=is_calendar))
-        output = self.core.output
-        end = self.numbers.num * self.numbers.outputs_each
-        self.numbers.forecast(output[:end])
+        if isinstance(self.numbers, Mixture):
+            self.numbers.advance(numbers, t, core.x, is_calendar=is_calendar, learn=learn)
+            self.encoder.write_one_hot(core.x)
+            core.advance()
+            self.numbers.forecast(core.hidden)
+            end = 0
+        else:
+            seasonal = self.numbers.advance(t, is_calendar=is_calendar)
+            core.x[:] = self.encoder.inputs(seasonal, t, is_calendar=is_calendar)
+            core.advance()
+            end = self.numbers.num * self.numbers.outputs_each
+            self.numbers.forecast(core.output[:end])
         for target in self.categories:
-            target.advance()
-            target.forecast(output[end : end + target.size + 1])
+            target.advance(core.output[end : end + target.size + 1])
             end += target.size + 1
+
+    def _follow_path(self) -> None:
+        """Now and then: forecasts of many steps, to be held against what comes, so that intervals ahead are honest."""
+        if isinstance(self.numbers, Mixture) and self.numbers.num and self.seq % paths.EVERY == 0:
+            means = [self.numbers.mean.copy()]
+            ahead = type(self).load(self.spec, self.block.bytes.data)
+            for _ in range(1, paths.LENGTH):
+                observation = ahead.imagine()
+                ahead.advance(observation, ahead.encoder.read(observation)[0], learn=False)
+                means.append(ahead.numbers.mean.copy())
+            self.numbers.follow(np.array(means))
 
     def imagine(self) -> Observation:
         """The observation that the pending prediction expects; inputs keep their last value."""
-        encoder, clock = self.encoder, self.numbers.seasons
+        encoder, pending = self.encoder, self.numbers
         values: dict[str, float | str | None] = {}
         for i, name in enumerate(encoder.number_fields):
-            value = float(self.numbers.mean[i] if i < self.numbers.num else encoder.last[i])
+            value = float(pending.mean[i] if i < pending.num else pending.last[i])
             values[name] = None if math.isnan(value) else value
         for i, name in enumerate(encoder.category_fields):
             words = encoder.vocabularies[i]
@@ -280,4 +335,4 @@ class Learner:
                 values[name] = words[int(self.categories[i].probabilities[: len(words)].argmax())]
             elif encoder.category[i] < len(words):
                 values[name] = words[encoder.category[i]]
-        return Observation(values, t=clock.next_t, is_calendar=clock.is_calendar)
+        return Observation(values, t=pending.next_t, is_calendar=pending.is_calendar)

@@ -28,7 +28,7 @@ from uoro.learning.spec import StreamSpec
 FORMAT = "uoro-stream"
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_FILE_BYTES = limits.MAX_STREAM_STATE_BYTES + MAX_HEADER_BYTES
-_DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "u1": "U8", "u2": "U16"}
+_DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "u1": "U8", "u2": "U16", "u4": "U32"}
 
 
 def to_safetensors(model: Model) -> bytes:

@@ -16,7 +16,8 @@ from uoro.domain import CategoryPrediction, NumberPrediction, Prediction, Result
 from uoro.learning.block import Block, Part
 from uoro.learning.categories import CategoryTarget, category_targets
 from uoro.learning.encoder import Encoder
-from uoro.learning.numbers import NumberTargets, num_targets
+from uoro.learning.mixture import num_number_targets
+from uoro.learning.scoring import Forecast
 from uoro.learning.spec import StreamSpec
 
 SEQ, T, FLAGS, LOSS, BASELINE_LOSS, ANOMALY, NUM_HEAD = range(7)
@@ -33,7 +34,7 @@ class Ring:
     @staticmethod
     def parts(spec: StreamSpec) -> list[Part]:
         """What the ring takes in a block."""
-        width = 3 * num_targets(spec) + (2 * TOP + 1) * len(category_targets(spec))
+        width = 3 * num_number_targets(spec) + (2 * TOP + 1) * len(category_targets(spec))
         return [
             Part("ring.rows", (limits.MAX_RECENT_RESULTS, NUM_HEAD + width)),
             Part("ring.pending", (width,)),
@@ -44,10 +45,11 @@ class Ring:
         self.pending = block["ring.pending"]
         self.encoder = encoder
 
-    def propose(self, numbers: NumberTargets, categories: list[CategoryTarget]) -> None:
+    def propose(self, numbers: Forecast, categories: list[CategoryTarget]) -> None:
         """Write the targets' pending forecasts down as the prediction for the observation to come."""
-        end = 3 * numbers.num
-        self.pending[:end] = np.stack((numbers.mean, numbers.lower, numbers.upper), axis=1).reshape(-1)
+        end = 3 * len(numbers.mean)
+        if end:
+            self.pending[:end] = np.stack((numbers.mean, numbers.lower, numbers.upper), axis=1).reshape(-1)
         for target in categories:
             known = target.probabilities[: target.num_known]
             top = np.argsort(-known, kind="stable")[:TOP]

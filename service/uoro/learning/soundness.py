@@ -9,16 +9,26 @@ import numpy as np
 
 from uoro.errors import CorruptRecord
 from uoro.learning.grid import MAX_DECIMALS
+from uoro.learning.kernel.numeric.bounds import unsound_part as unsound_number
 from uoro.learning.learner import Learner
+from uoro.learning.mixture import Mixture
 from uoro.learning.seasons import MAX_SLOTS
 
-MAY_BE_NAN = ("encoder.last", "encoder.previous", "seasons.", "numbers.", "grid.plain", "ring.", "evaluation.anomaly")
+MAY_BE_NAN = (
+    "encoder.last",
+    "encoder.previous",
+    "seasons.",
+    "numbers.",
+    "forecast.",
+    "grid.plain",
+    "ring.",
+    "evaluation.anomaly",
+)
 """Parts, by the beginning of their names, where NaN says "none so far"."""
 
 NEVER_NEGATIVE = (
     "learner.seq", "core.steps", "core.num_resets", "encoder.variance", "encoder.scale", "encoder.count",
-    "evaluation.histogram", "evaluation.covered", "intervals.scale", "intervals.count", "aggregation.weights",
-    "aggregation.variance", "aggregation.bound", "grid.decimals", "ar_short.error", "ar_long.error",
+    "evaluation.histogram", "evaluation.covered", "intervals.scale", "intervals.count", "grid.decimals",
 )  # fmt: skip
 MAX_COUNT = 2**53
 
@@ -30,15 +40,18 @@ def check(learner: Learner) -> None:
         if view.dtype.kind == "f":
             allowed = ~np.isinf(view) if name.startswith(MAY_BE_NAN) else np.isfinite(view)
             _require(bool(allowed.all()), name)
-        elif view.dtype.kind == "i":
+        elif view.dtype.kind == "i" and not name.endswith(".cursor"):  # it holds a hash; looked at with its target
             _require(bool((np.abs(view.astype(np.float64)) <= MAX_COUNT).all()), name)
-        if name in NEVER_NEGATIVE or name.endswith((".square", ".counts", ".weights")):
+        is_count = name.startswith("categories.") and name.endswith(".counts")
+        if name in NEVER_NEGATIVE or name.endswith(".square") or is_count:
             _require(bool((view >= 0).all()), name)
     _check_categories(learner)
-    for lane in views["seasons.slots"].tolist():
-        num, newest = lane
+    for num, newest in views["seasons.slots"].tolist() if "seasons.slots" in views else ():
         _require(0 <= num <= MAX_SLOTS and 0 <= newest < max(num, 1), "seasons.slots")
-    if "grid.decimals" in views:
+    if isinstance(learner.numbers, Mixture):
+        unsound = unsound_number(learner.numbers.state)
+        if unsound is not None:
+            _require(False, f"numbers.{unsound}")
         _require(bool((views["grid.decimals"] <= MAX_DECIMALS + 1).all()), "grid.decimals")
     if "estimator.length" in views:
         length = float(views["estimator.length"][0])
@@ -53,10 +66,8 @@ def _check_categories(learner: Learner) -> None:
         _require(len(set(words)) == len(words), "encoder.words")
         _require(0 <= encoder.category[field] <= size, "encoder.category")
     for target in learner.categories:
-        _require(float(target.weights.sum()) > 0, "categories.weights")
-        if target.ngrams is not None:
-            recent = target.ngrams.recent
-            _require(bool(((recent >= 0) & (recent <= target.size)).all()), "categories.recent")
+        part = target.unsound_part()
+        _require(part is None, f"categories.{encoder.category_fields[target.field]}.{part}")
 
 
 def _require(is_sound: bool, name: str) -> None:  # noqa: FBT001 - an assertion's argument

@@ -49,13 +49,24 @@ class LearnerSpec(_Frozen):
         name: the estimator; `frozen` leaves the recurrent weights as they were drawn.
         rank: independent copies of the rank-one estimate, averaged (uoro).
         memory_decay: γ in s̃ ← ρ₀ γ J s̃ + ρ₁ ν; 1 is unbiased, below 1 favours the recent past (uoro).
+        control_variate: what carries the bulk of the influence, so that UORO estimates only the remainder (uoro).
+        weight: λ of the stochastic part behind a control variate: 1 is unbiased, 0 deterministic, auto from the
+            data, which takes a rank of 2 or more (uoro).
         truncation: length of a chunk in steps (tbptt).
     """
 
     name: Literal["uoro", "snap1", "rtrl", "tbptt", "frozen"] = "uoro"
     rank: int = Field(default=8, ge=1, le=limits.MAX_RANK)
     memory_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    control_variate: Literal["none", "snap1"] = "none"
+    weight: Literal["auto"] | Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     truncation: int = Field(default=16, ge=1, le=limits.MAX_TRUNCATION_STEPS)
+
+    @model_validator(mode="after")
+    def _can_weigh(self) -> LearnerSpec:
+        if self.weight == "auto" and self.rank < 2:
+            raise ValueError("weight 'auto' compares copies: it takes a rank of 2 or more")
+        return self
 
 
 class OptimizerSpec(_Frozen):
@@ -72,6 +83,21 @@ class OptimizerSpec(_Frozen):
     clip: float | None = Field(default=None, gt=0.0)
 
 
+NUMBER_DEFAULTS: dict[str, object] = {
+    "hidden_size": 16,
+    "learner": {"name": "uoro", "rank": 2, "control_variate": "snap1", "weight": "auto"},
+    "optimizer": {"name": "adam", "learning_rate": 0.002},
+}
+CATEGORY_DEFAULTS: dict[str, object] = {
+    **NUMBER_DEFAULTS,
+    "hidden_size": 32,
+    "optimizer": {"name": "adam", "learning_rate": 0.01, "decay": 0.02},
+}
+"""What a spec that says nothing gets: the recipe that does best on the public streams (docs/learning.md). A learner
+or an
+optimizer that is named has its own defaults, which are the plain ones."""
+
+
 class StreamSpec(_Frozen):
     """Everything that decides how a stream is learned, besides its observations."""
 
@@ -84,6 +110,15 @@ class StreamSpec(_Frozen):
     optimizer: OptimizerSpec = OptimizerSpec()
     loss: Literal["auto", "gaussian", "huber", "squared", "categorical"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, document: object) -> object:
+        if not isinstance(document, dict) or not isinstance(document.get("fields"), dict):
+            return document
+        fields = [field for field in document["fields"].values() if isinstance(field, dict)]
+        has_numbers = any(f.get("type") == "number" and f.get("role", "target") == "target" for f in fields)
+        return {**(NUMBER_DEFAULTS if has_numbers else CATEGORY_DEFAULTS), **document}
 
     @model_validator(mode="after")
     def _has_a_fitting_target(self) -> StreamSpec:

@@ -64,7 +64,7 @@ class PrometheusMeter(Collector):
     """A Meter that is scraped. Any method may be called from any thread.
 
     Args:
-        version: of the service. backend: what computes, e.g. "torch-cpu".
+        version: of the service. backend: what computes, e.g. "numba".
         stream_metrics_max: streams that have metrics of their own.
     """
 

@@ -1,0 +1,245 @@
+"""The recurrent core of a stream, compiled: `learn` and `advance` of `uoro.learning.core`, in place on the block.
+
+The block is seen as float32, `f4`; `places[PART]` is (first element, number of elements) of each part, zero elements
+for
+what a spec does not have. `sizes` and `rates` are what the spec says; their places are named below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import uintp as U
+
+from uoro.learning.kernel.cells import forward, linearize
+from uoro.learning.kernel.exact import rtrl, snap1, tbptt
+from uoro.learning.kernel.family import family
+from uoro.learning.kernel.jit import is_finite, jit
+from uoro.learning.kernel.noise import signs
+from uoro.learning.kernel.optimizers import move, schedule
+
+PARTS = (
+    "core.theta", "core.readout", "core.state", "core.previous", "core.x", "core.activations", "core.output",
+    "estimator.s_tilde", "estimator.theta_tilde", "estimator.square_norms", "estimator.influence",
+    "estimator.influence_norms", "estimator.pairs", "estimator.previous", "estimator.x", "estimator.dl_ds",
+    "estimator.length",
+    "cell_optimizer.mean", "cell_optimizer.square", "readout_optimizer.mean", "readout_optimizer.square",
+)  # fmt: skip
+(
+    THETA, READOUT, STATE, PREVIOUS, X, ACTIVATIONS, OUTPUT, S_TILDE, THETA_TILDE, SQUARE_NORMS, INFLUENCE,
+    INFLUENCE_NORMS, PAIRS, CHUNK_PREVIOUS, CHUNK_X, CHUNK_W, CHUNK_LENGTH, MEAN, SQUARE, READOUT_MEAN, READOUT_SQUARE,
+) = range(len(PARTS))  # fmt: skip
+
+SIZES = ("cell", "estimator", "optimizer", "gates", "states", "units", "inputs", "outputs", "copies", "truncation")
+CELL, ESTIMATOR, OPTIMIZER, NUM_GATES, NUM_STATES = range(5)
+NUM_UNITS, NUM_INPUTS, NUM_OUTPUTS, NUM_COPIES, TRUNCATION = range(5, len(SIZES))
+RATES = ("learning_rate", "decay", "epsilon", "clip", "memory_decay", "weight")
+LEARNING_RATE, DECAY, ADAM_EPSILON, CLIP, MEMORY_DECAY, WEIGHT = range(len(RATES))
+
+FROZEN, FAMILY, SNAP1, RTRL, TBPTT = range(5)
+MAX_PARAMETER = np.float32(1e6)
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+
+
+@jit
+def part(f4, places, which):
+    """A part of the block as a vector."""
+    return f4[places[which, 0] : places[which, 0] + places[which, 1]]
+
+
+@jit
+def learn(f4, places, sizes, rates, seed, steps, statistics, slope, direct, has_loss):
+    """Learn from slope (O,), ∂loss/∂output of the pending prediction, by the UORO family, or with a frozen cell.
+
+    direct (H,) is what else of the loss depends on h, by readouts that are not the core's own; without a loss the
+    influence only rolls. steps (3,): observations, updates of the cell, updates of the readout. Returns how many
+    numeric
+    resets it took: a memory that was not finite is emptied and the cell's step skipped.
+    """
+    w = _slope_of_state(f4, places, sizes, slope, direct, has_loss)
+    num_resets = 0
+    if sizes[ESTIMATOR] == FAMILY:
+        c, H, k = sizes[NUM_STATES], sizes[NUM_UNITS], sizes[NUM_COPIES]
+        W, slopes, z = _transition(f4, places, sizes)
+        theta, influence = part(f4, places, THETA), part(f4, places, INFLUENCE)
+        num_kept = influence.size // theta.size
+        rate, epsilon = schedule(
+            sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1] + 1
+        )
+        nu = np.empty((k, c, H), np.float32)
+        signs(seed, steps[0], nu)
+        is_sound = family(
+            W, sizes[NUM_INPUTS], z, slopes, w, has_loss,
+            part(f4, places, S_TILDE).reshape((k, c, H)), part(f4, places, THETA_TILDE),
+            part(f4, places, SQUARE_NORMS), part(f4, places, PAIRS), nu,
+            influence, part(f4, places, INFLUENCE_NORMS).reshape((num_kept, num_kept, H)),
+            np.float32(rates[MEMORY_DECAY]), np.float32(rates[WEIGHT]), statistics,
+            sizes[OPTIMIZER], theta, part(f4, places, MEAN), part(f4, places, SQUARE), rate, epsilon, rates[CLIP],
+        )  # fmt: skip
+        if not is_sound:
+            forget_influence(f4, places)
+            num_resets = 1
+        elif has_loss:
+            steps[1] += 1
+    if has_loss:
+        _learn_readout(f4, places, sizes, rates, steps, slope)
+    return num_resets
+
+
+@jit
+def learn_exactly(f4, places, sizes, rates, steps, slope, direct, has_loss):
+    """The same by SnAp-1, exact RTRL or chunked backpropagation, compiled apart since few streams ask for them."""
+    w = _slope_of_state(f4, places, sizes, slope, direct, has_loss)
+    W, slopes, z = _transition(f4, places, sizes)
+    theta, influence = part(f4, places, THETA), part(f4, places, INFLUENCE)
+    num_inputs = sizes[NUM_INPUTS]
+    rate, epsilon = schedule(sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1] + 1)
+    gradient = np.empty(theta.size, np.float32)
+    is_sound = True
+    has_gradient = has_loss
+    if sizes[ESTIMATOR] == SNAP1:
+        is_sound = snap1(W, num_inputs, z, slopes, w, influence, gradient)
+    elif sizes[ESTIMATOR] == RTRL:
+        is_sound = rtrl(W, num_inputs, z, slopes, w, influence, gradient)
+    else:
+        T, size = sizes[TRUNCATION], w.size
+        workspace = (
+            np.empty(size, np.float32), np.empty(part(f4, places, ACTIVATIONS).size, np.float32),
+            np.empty(W.shape[0], np.float32), np.empty(W.shape[0], np.float32),
+        )  # fmt: skip
+        has_gradient = tbptt(
+            sizes[CELL], W, num_inputs, part(f4, places, PREVIOUS), part(f4, places, X), w,
+            part(f4, places, CHUNK_PREVIOUS).reshape((T, size)), part(f4, places, CHUNK_X).reshape((T, num_inputs)),
+            part(f4, places, CHUNK_W).reshape((T, size)), part(f4, places, CHUNK_LENGTH),
+            workspace, slopes, z, gradient,
+        )  # fmt: skip
+    if is_sound and has_gradient:
+        mean, square = part(f4, places, MEAN), part(f4, places, SQUARE)
+        is_sound = _apply(theta, gradient, sizes[OPTIMIZER], mean, square, rate, epsilon, rates[CLIP])
+    if not is_sound:
+        forget_influence(f4, places)
+    elif has_gradient:
+        steps[1] += 1
+    if has_loss:
+        _learn_readout(f4, places, sizes, rates, steps, slope)
+    return 0 if is_sound else 1
+
+
+@jit
+def advance(f4, places, sizes):
+    """Listen to the input that stands in the block and read the next prediction. False if it is not finite."""
+    state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
+    previous[:] = state
+    H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
+    num_rows = sizes[NUM_GATES] * H
+    W = part(f4, places, THETA).reshape((num_rows, -1))
+    p, q = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
+    forward(sizes[CELL], W, previous, part(f4, places, X), state, part(f4, places, ACTIVATIONS), p, q)
+    readout = part(f4, places, READOUT).reshape((num_outputs, H + 1))
+    output = part(f4, places, OUTPUT)
+    total = ZERO
+    for o in range(num_outputs):
+        row = readout[o]
+        value = row[H]
+        for u in range(H):
+            value += row[u] * state[u]
+        output[o] = value
+        total += value
+    for i in range(state.size):
+        total += state[i]
+    return is_finite(total)
+
+
+@jit
+def is_sane(f4, places):
+    """Whether every parameter is finite and below the bound beyond which the core has diverged."""
+    for which in (THETA, READOUT):
+        num_beyond = np.int32(0)
+        values = part(f4, places, which)
+        for i in range(values.size):
+            # NaN fails every comparison, so it is counted as beyond.
+            num_beyond += np.int32(0 if abs(values[i]) <= MAX_PARAMETER else 1)
+        if num_beyond > 0:
+            return False
+    return True
+
+
+@jit
+def forget_influence(f4, places):
+    """Empty all memories of the past."""
+    for which in range(S_TILDE, CHUNK_LENGTH + 1):
+        part(f4, places, which)[:] = ZERO
+
+
+@jit
+def _slope_of_state(f4, places, sizes, slope, direct, has_loss):
+    """∂loss/∂s (c, H) of the pending prediction."""
+    H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
+    readout = part(f4, places, READOUT).reshape((num_outputs, H + 1))
+    w = np.zeros((sizes[NUM_STATES], H), np.float32)
+    if has_loss:
+        for u in range(H):
+            w[0, u] = direct[u]
+        for o in range(num_outputs):
+            for u in range(H):
+                w[0, u] += slope[o] * readout[o, u]
+    return w
+
+
+@jit
+def _transition(f4, places, sizes):
+    """W (G·H, C), the slopes of the newest step, and z = (z_x, z_h): [x; 1; h; 1] as its two parts, zero elsewhere."""
+    c, G, H = sizes[NUM_STATES], sizes[NUM_GATES], sizes[NUM_UNITS]
+    num_inputs = sizes[NUM_INPUTS]
+    W = part(f4, places, THETA).reshape((G * H, -1))
+    num_columns = W.shape[1]
+    previous = part(f4, places, PREVIOUS)
+    slope_x, slope_h = np.empty((c, G, H), np.float32), np.empty((c, G, H), np.float32)
+    direct = np.empty((c, c, H), np.float32)
+    linearize(sizes[CELL], previous, part(f4, places, ACTIVATIONS), slope_x, slope_h, direct)
+    z_x, z_h = np.zeros(num_columns, np.float32), np.zeros(num_columns, np.float32)
+    z_x[:num_inputs] = part(f4, places, X)
+    z_x[num_inputs] = ONE
+    z_h[num_inputs + 1 : num_columns - 1] = previous[:H]
+    z_h[num_columns - 1] = ONE
+    return W, (slope_x, slope_h, direct), (z_x, z_h)
+
+
+@jit
+def _apply(theta, gradient, optimizer, mean, square, rate, epsilon, clip):
+    total = ZERO
+    for j in range(gradient.size):
+        total += gradient[j] * gradient[j]
+    if not is_finite(total):
+        return False
+    if clip > 0.0 and total > clip * clip:
+        gradient *= np.float32(clip / np.sqrt(total))
+    move(optimizer, theta, U(0), gradient, mean, square, rate, epsilon)
+    return True
+
+
+@jit
+def _learn_readout(f4, places, sizes, rates, steps, slope):
+    """The readout's gradient is direct and exact: slope times [h; 1]."""
+    H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
+    steps[2] += 1
+    rate, epsilon = schedule(sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[2])
+    mean, square = part(f4, places, READOUT_MEAN), part(f4, places, READOUT_SQUARE)
+    weights = part(f4, places, READOUT)
+    z = np.ones(H + 1, np.float32)
+    z[:H] = part(f4, places, STATE)[:H]
+    row = np.empty(H + 1, np.float32)
+    scale = ONE
+    if rates[CLIP] > 0.0:
+        total = 0.0
+        for j in range(H + 1):
+            total += z[j] * z[j]
+        norm = 0.0
+        for o in range(num_outputs):
+            norm += slope[o] * slope[o]
+        norm = np.sqrt(norm * total)
+        if norm > rates[CLIP]:
+            scale = np.float32(rates[CLIP] / norm)
+    for o in range(num_outputs):
+        for j in range(H + 1):
+            row[j] = scale * slope[o] * z[j]
+        move(sizes[OPTIMIZER], weights, U(o * (H + 1)), row, mean, square, rate, epsilon)

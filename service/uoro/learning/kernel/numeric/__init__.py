@@ -1,0 +1,3 @@
+"""The compiled forecast of numbers: statistics, memories, forecasters, their aggregation and intervals; see
+`numbers`.
+"""

@@ -1,0 +1,145 @@
+"""The forecast of number targets by aggregation: simple, linear and recurrent forecasters, mixed online.
+
+A thin binding of a stream's block to `kernel.numeric`, which has the mathematics: `numbers` there tells the order of
+an observation. With aggregation "none" it is `alone` that forecasts instead; both offer the learner the same calls.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from uoro.learning.block import Block, Part
+from uoro.learning.encoder import fields_of
+from uoro.learning.grid import Grid
+from uoro.learning.kernel.numeric import numbers, paths, recurrent, seasons
+from uoro.learning.kernel.numeric.aggregation import WEIGHT
+from uoro.learning.kernel.numeric.statistics import LAST, SCALE
+from uoro.learning.scoring import Score, score
+from uoro.learning.spec import StreamSpec
+
+EXPERTS = numbers.NAMES
+
+
+class Mixture:
+    """All number targets of a stream, bound to its block.
+
+    Attributes:
+        mean, lower, upper: (T,) the pending forecast in the user's units; NaN where nothing can be said yet.
+        outputs_each: rows of the core's readout that a target takes; its readouts here are its own.
+    """
+
+    outputs_each = 0
+
+    @staticmethod
+    def parts(spec: StreamSpec) -> list[Part]:
+        """What the number targets take in a block."""
+        num_fields, num_targets = len(fields_of(spec, "number")), num_number_targets(spec)
+        shapes = numbers.shapes(num_fields, num_targets, spec.hidden_size, season_of(spec))
+        parts = [Part(f"numbers.{name}", shape, dtype) for name, (shape, dtype) in shapes.items()]
+        said = [Part(f"forecast.{name}", (num_targets,)) for name in ("mean", "lower", "upper")]
+        return [*parts, *said, *Grid.parts(num_targets)]
+
+    @staticmethod
+    def num_inputs(spec: StreamSpec, num_one_hot: int) -> int:
+        """Length I of the core's input; the last `num_one_hot` are for category fields."""
+        return recurrent.num_inputs(len(fields_of(spec, "number")), num_number_targets(spec), num_one_hot)
+
+    def __init__(self, spec: StreamSpec, block: Block) -> None:
+        self.num = num_number_targets(spec)
+        self.fields = fields_of(spec, "number")
+        self.loss = "huber" if spec.loss in {"auto", "categorical"} else spec.loss
+        self.is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
+        self.season = season_of(spec)
+        self.state = numbers.State(*(block[f"numbers.{name}"] for name in numbers.State._fields))
+        self.mean, self.lower, self.upper = (block[f"forecast.{name}"] for name in ("mean", "lower", "upper"))
+        # The mean squared error is least at the mean, which need not lie on the values' grid.
+        self.grid = Grid(block, is_rounding=self.loss == "huber")
+        self.slopes = np.zeros(spec.hidden_size, np.float32)
+
+    def init(self) -> None:
+        """The state before the first observation."""
+        numbers.init(self.state, self.season)
+        for said in (self.mean, self.lower, self.upper):
+            said[:] = np.nan
+
+    @property
+    def last(self) -> np.ndarray:
+        """(F,) newest known value of each number field, NaN before the first."""
+        return self.state.stats[:, LAST]
+
+    @property
+    def next_t(self) -> float | None:
+        """When the next observation is due, in epoch seconds; None without timestamps."""
+        t = float(seasons.due(self.state.clock))
+        return None if math.isnan(t) else t
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether the newest timestamp was a date."""
+        return bool(self.state.clock[seasons.IS_CALENDAR])
+
+    def score(self, values: np.ndarray) -> Score:
+        """Compare the pending forecast and the naive one with the values (T,) that came."""
+        stats = self.state.stats[: self.num]
+        return score(self, self.loss, values, stats[:, LAST], stats[:, SCALE], is_alone=self.is_alone)
+
+    def learn(self, values: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+        """Learn from the values (F,), the core's state h (H,) being what it forecast from.
+
+        Returns ∂loss/∂h (H,) float32 for the core; None where there was nothing to learn.
+        """
+        self.grid.learn(values[: self.num], self.state.stats[: self.num, SCALE])
+        return self.slopes if numbers.learn(self.state, values, hidden, self.slopes) else None
+
+    def advance(self, values: np.ndarray, t: float | None, x: np.ndarray, *, is_calendar: bool, learn: bool) -> None:
+        """Take the values (F,) in and fill the core's input x (I,) but for its one-hot part."""
+        numbers.advance(self.state, values, math.nan if t is None else t, is_calendar, learn, x)
+
+    def forecast(self, hidden: np.ndarray) -> None:
+        """Set the pending forecast, with the core's new state h (H,)."""
+        state = self.state
+        numbers.finish(state, hidden)
+        self.mean[:] = self.grid.forecast(state.mean)
+        self.lower[:] = np.minimum(state.bounds[:, 0], self.mean)
+        self.upper[:] = np.maximum(state.bounds[:, 1], self.mean)
+
+    def widen(self, step: int) -> None:
+        """Make the pending interval that of `step` steps ahead, as the stream's own errors ahead have grown."""
+        for i in range(self.num):
+            below, above = self.mean[i] - self.lower[i], self.upper[i] - self.mean[i]
+            total = max(below + above, 1e-300)
+            wide = 2.0 * numbers.widen(self.state, 0.5 * total, i, step)
+            self.lower[i] = self.mean[i] - wide * below / total
+            self.upper[i] = self.mean[i] + wide * above / total
+
+    def follow(self, means: np.ndarray) -> None:
+        """Hold a path of forecasts (LENGTH, T) against what comes, to learn how errors grow with the horizon."""
+        state = self.state
+        half = 0.5 * (state.bounds[:, 1] - state.bounds[:, 0])
+        paths.start(state.path, state.path_width, state.path_age, means, half)
+
+    def weights(self) -> dict[str, dict[str, float]]:
+        """Weight of each expert, by target field."""
+        return {
+            name: dict(zip(EXPERTS, self.state.experts[i, WEIGHT].tolist(), strict=True))
+            for i, name in enumerate(self.fields[: self.num])
+        }
+
+    @property
+    def num_resets(self) -> int:
+        """How many models had to begin anew because they were not finite."""
+        return int(self.state.counts[numbers.RESETS])
+
+
+def num_number_targets(spec: StreamSpec) -> int:
+    """T, how many number fields are predicted."""
+    return sum(field.type == "number" and field.role == "target" for field in spec.fields.values())
+
+
+def season_of(spec: StreamSpec) -> int:
+    """The spec's season in the kernel's code."""
+    if spec.season == "auto":
+        return numbers.AUTO
+    return numbers.NONE if spec.season == "none" else spec.season
