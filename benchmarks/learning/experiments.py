@@ -92,15 +92,15 @@ PLANS: dict[str, list[tuple[str, int, str, int]]] = {
     "all": [
         ("anbn", 1_000_000, "pair LSTM-16", 3),
         ("anbn", 3_000_000, "UORO rank 8 LSTM-16", 3),
-        ("anbn", 1_000_000, "SnAp-1 LSTM-16", 1),
-        ("anbn", 1_000_000, "RTRL LSTM-16", 1),
-        ("anbn", 1_000_000, "TBPTT(16) LSTM-16", 1),
         ("brackets", 1_000_000, "pair LSTM-64", 3),
         ("brackets", 1_000_000, "TBPTT(4) LSTM-64", 1),
         ("brackets", 3_000_000, "UORO rank 8 LSTM-16", 3),
-        ("brackets", 3_000_000, "UORO rank 4 γ .95 GRU-64", 1),
-        ("brackets", 1_000_000, "RTRL LSTM-16", 1),
+        ("anbn", 1_000_000, "SnAp-1 LSTM-16", 1),
+        ("anbn", 1_000_000, "TBPTT(16) LSTM-16", 1),
         ("brackets", 600_000, "RTRL RNN-24", 1),
+        ("brackets", 3_000_000, "UORO rank 4 γ .95 GRU-64", 1),
+        ("anbn", 1_000_000, "RTRL LSTM-16", 1),
+        ("brackets", 1_000_000, "RTRL LSTM-16", 1),
     ],
 }
 
