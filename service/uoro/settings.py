@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         "0", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="name of the shard; one server owns it at a time"
     )
     auto_create: bool = Field(False, description="create unknown streams on their first observation")
+    api_keys_file: Path | None = Field(
+        default=None, description="keys are not offered by this version: setting it stops the start"
+    )
     allow_anonymous: bool = Field(False, description="listen beyond loopback although no keys are configured")
     memory_budget_bytes: int = Field(
         _LIMITS.memory_budget_bytes,
@@ -68,6 +71,11 @@ class Settings(BaseSettings):
             first = error.errors(include_input=False, include_url=False)[0]
             name = "UORO_" + "_".join(str(part) for part in first["loc"]).upper()
             raise InvalidSettings(f"{name} is not usable: {first['msg']}.") from error
+        if settings.api_keys_file is not None:
+            raise InvalidSettings(
+                "UORO_API_KEYS_FILE is set, but this version knows no keys and would serve everyone; unset it, and "
+                "keep the service on 127.0.0.1 or behind a proxy that asks for keys."
+            )
         if settings.host not in LOOPBACK and not settings.allow_anonymous:
             raise InvalidSettings(
                 f"UORO_HOST={settings.host} would serve everyone without a key; listen on 127.0.0.1, "

@@ -1,0 +1,56 @@
+"""Settings: read from the environment, refused in one sentence, handed down as limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uoro.errors import InvalidSettings
+from uoro.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of this machine, no .env file."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"UORO_{name.upper()}", raising=False)
+
+
+def test_the_environment_and_a_file_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment wins over .env, which wins over the default."""
+    (tmp_path / ".env").write_text("UORO_PORT=8100\nUORO_SNAPSHOT_INTERVAL_S=5\n")
+    monkeypatch.setenv("UORO_PORT", "8200")
+    settings = Settings.load()
+    assert (settings.port, settings.snapshot_interval_s, settings.host) == (8200, 5.0, "127.0.0.1")
+    assert settings.limits().snapshot_interval_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("PORT", "70000", "UORO_PORT"),
+        ("PORT", "eight", "UORO_PORT"),
+        ("SNAPSHOT_INTERVAL_S", "0", "UORO_SNAPSHOT_INTERVAL_S"),
+        ("LOG_FORMAT", "xml", "UORO_LOG_FORMAT"),
+        ("SHARD", "a b", "UORO_SHARD"),
+        ("HOST", "0.0.0.0", "UORO_ALLOW_ANONYMOUS"),
+        ("API_KEYS_FILE", "keys.json", "UORO_API_KEYS_FILE"),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, word: str
+) -> None:
+    """The sentence names what to mend, and does not run over several lines."""
+    monkeypatch.setenv(f"UORO_{name}", value)
+    with pytest.raises(InvalidSettings, match=word) as refused:
+        Settings.load()
+    assert "\n" not in str(refused.value)
+
+
+def test_everyone_may_be_served_if_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond loopback without keys only with the word for it."""
+    monkeypatch.setenv("UORO_HOST", "0.0.0.0")
+    monkeypatch.setenv("UORO_ALLOW_ANONYMOUS", "true")
+    assert Settings.load().host == "0.0.0.0"
