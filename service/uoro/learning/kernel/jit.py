@@ -1,7 +1,9 @@
 """How the kernel is compiled: once per machine, kept in a cache, the interpreter's lock released while it runs.
 
-The arithmetic may be reordered and fused (`reassoc`, `contract`), which the vector units need, always in the same way
-for the same code: equal inputs give equal bits. NaN and infinity keep their meaning; divergence is found by them.
+The arithmetic is IEEE 754's, in the order in which it is written: no reordering, no fusing ("fastmath" is off). numba may
+link either of two compiled copies of a function that several others call, depending on what was loaded first, and with
+reordering allowed the copies round differently: a model recovered in another process then differs in its last bits. In
+strict arithmetic all copies are the same function.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import numba
 
 Compiled = Callable[..., Any]
 
-FASTMATH = {"contract", "reassoc", "nsz"}
 MAX_FLOAT = 1.7976931348623157e308
 
 
@@ -64,12 +65,12 @@ if CACHE_DIRECTORY is not None:
 def jit(function: Compiled) -> Compiled:
     """Compile a function of the kernel."""
     has_cache = CACHE_DIRECTORY is not None
-    return cast("Compiled", numba.njit(cache=has_cache, nogil=True, fastmath=FASTMATH, error_model="numpy")(function))
+    return cast("Compiled", numba.njit(cache=has_cache, nogil=True, error_model="numpy")(function))
 
 
 def inlined(function: Compiled) -> Compiled:
     """The same for what is too small to be called."""
-    return cast("Compiled", numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")(function))
+    return cast("Compiled", numba.njit(inline="always", error_model="numpy")(function))
 
 
 @jit
