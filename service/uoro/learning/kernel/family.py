@@ -208,11 +208,20 @@ def weigh(weights, square_norms, pairs, statistics):
 
 @inlined
 def product(values, first, second, size):
-    """values[first : first + size] · values[second : second + size]."""
-    total = ZERO
-    for j in range(size):
-        total += values[first + U(j)] * values[second + U(j)]
-    return total
+    """values[first : first + size] · values[second : second + size].
+
+    Four sums side by side: in strict arithmetic one sum would wait for itself at every step.
+    """
+    s0, s1, s2, s3 = ZERO, ZERO, ZERO, ZERO
+    whole = size - size % 4
+    for j in range(0, whole, 4):
+        s0 += values[first + U(j)] * values[second + U(j)]
+        s1 += values[first + U(j + 1)] * values[second + U(j + 1)]
+        s2 += values[first + U(j + 2)] * values[second + U(j + 2)]
+        s3 += values[first + U(j + 3)] * values[second + U(j + 3)]
+    for j in range(whole, size):
+        s0 += values[first + U(j)] * values[second + U(j)]
+    return (s0 + s1) + (s2 + s3)
 
 
 @inlined
@@ -228,55 +237,44 @@ def roll_outer(row, theta_tilde, its, z, by_x, by_h, weight, inverse_0, inverse_
     """row += weight θ̃, then θ̃ ← θ̃/ρ₀ + d/ρ₁ with d's row an outer product's; returns the new square norm."""
     z_x, z_h = z
     by_x, by_h = inverse_1 * by_x, inverse_1 * by_h
-    total = ZERO
     for j in range(row.size):
         at = its + U(j)
         old = theta_tilde[at]
         row[U(j)] += weight * old
-        new = inverse_0 * old + by_x * z_x[U(j)] + by_h * z_h[U(j)] + TINY
-        theta_tilde[at] = new
-        total += new * new
-    return total
+        theta_tilde[at] = inverse_0 * old + by_x * z_x[U(j)] + by_h * z_h[U(j)] + TINY
+    return product(theta_tilde, its, its, row.size)
 
 
 @inlined
 def roll_remainder(row, theta_tilde, its, S, base, size, by_0, by_1, c, weight, inverse_0, inverse_1):
     """The same with d's row a combination of S's rows."""
     by_0, by_1 = inverse_1 * by_0, inverse_1 * by_1
-    total = ZERO
     if c == 1:
         for j in range(row.size):
             at = its + U(j)
             old = theta_tilde[at]
             row[U(j)] += weight * old
-            new = inverse_0 * old + by_0 * S[base + U(j)] + TINY
-            theta_tilde[at] = new
-            total += new * new
+            theta_tilde[at] = inverse_0 * old + by_0 * S[base + U(j)] + TINY
     else:
         second = base + U(size)
         for j in range(row.size):
             at = its + U(j)
             old = theta_tilde[at]
             row[U(j)] += weight * old
-            new = inverse_0 * old + by_0 * S[base + U(j)] + by_1 * S[second + U(j)] + TINY
-            theta_tilde[at] = new
-            total += new * new
-    return total
+            theta_tilde[at] = inverse_0 * old + by_0 * S[base + U(j)] + by_1 * S[second + U(j)] + TINY
+    return product(theta_tilde, its, its, row.size)
 
 
 @inlined
 def roll_S(row, S, base, z, back, own, by_x, by_h):
     """row += back S, then (4) for one vector of state; returns the new square norm."""
     z_x, z_h = z
-    total = ZERO
     for j in range(row.size):
         at = base + U(j)
         old = S[at]
         row[U(j)] += back * old
-        new = own * old + by_x * z_x[U(j)] + by_h * z_h[U(j)] + TINY
-        S[at] = new
-        total += new * new
-    return total
+        S[at] = own * old + by_x * z_x[U(j)] + by_h * z_h[U(j)] + TINY
+    return product(S, base, base, row.size)
 
 
 @inlined
@@ -285,19 +283,14 @@ def roll_S_pair(row, S, base, size, z, back_0, back_1, own, u, by_0, by_1):
     z_x, z_h = z
     other = base + U(size)
     a, b, d, e = own[0, 0, u], own[0, 1, u], own[1, 0, u], own[1, 1, u]
-    hh, hc, cc = ZERO, ZERO, ZERO
     for j in range(row.size):
         old_0, old_1 = S[base + U(j)], S[other + U(j)]
         row[U(j)] += back_0 * old_0 + back_1 * old_1
         both = z_x[U(j)] + z_h[U(j)]
-        new_0 = a * old_0 + b * old_1 + by_0 * both + TINY
-        new_1 = d * old_0 + e * old_1 + by_1 * both + TINY
-        S[base + U(j)] = new_0
-        S[other + U(j)] = new_1
-        hh += new_0 * new_0
-        hc += new_0 * new_1
-        cc += new_1 * new_1
-    return hh, hc, cc
+        S[base + U(j)] = a * old_0 + b * old_1 + by_0 * both + TINY
+        S[other + U(j)] = d * old_0 + e * old_1 + by_1 * both + TINY
+    size = row.size
+    return product(S, base, base, size), product(S, base, other, size), product(S, other, other, size)
 
 
 @jit
@@ -323,7 +316,7 @@ def plain_adam(
             theta[at] -= rate * moment / (np.sqrt(second) + epsilon)
             new = inverse_0 * old + new_x * z_x[U(j)] + new_h * z_h[U(j)] + TINY
             theta_tilde[at] = new
-            total += new * new
+        total += product(theta_tilde, base, base, num_columns)
     return total
 
 

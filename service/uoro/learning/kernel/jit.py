@@ -1,6 +1,7 @@
 """How the kernel is compiled: once per machine, kept in a cache, the interpreter's lock released while it runs.
 
-The arithmetic is IEEE 754's, in the order in which it is written: no reordering, no fusing ("fastmath" is off). numba may
+The arithmetic is IEEE 754's, in the order in which it is written: no reordering, no fusing ("fastmath" is off).
+numba may
 link either of two compiled copies of a function that several others call, depending on what was loaded first, and with
 reordering allowed the copies round differently: a model recovered in another process then differs in its last bits. In
 strict arithmetic all copies are the same function.
