@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 from uoro import limits
 from uoro.domain import Model, Observation
 from uoro.errors import CorruptRecord, InvalidImport
+from uoro.learning.kernel.numeric import paths
 from uoro.learning.kernel.numeric.intervals import CHANGE_BIN, SLOT
 from uoro.learning.kernel.symbols.state import (
     KNOWN,
@@ -226,7 +227,7 @@ HOSTILE = {
     "slot out of range": put("numbers.slots", 10_000),
     "place out of range": put("numbers.place", 10**6, 0),
     "period out of range": put("numbers.period", 10**6),
-    "age of a path out of range": put("numbers.path_age", -1),
+    "age of a path out of range": put("numbers.path_age", paths.LENGTH + 1),
     "bin out of range": put("numbers.memo", 1e9, (0, CHANGE_BIN)),
     "slot of an interval out of range": put("numbers.memo", 1e9, (0, SLOT)),
     "kept result with an unknown class": put("ring.rows", 1e9, (slice(None), slice(9, None))),

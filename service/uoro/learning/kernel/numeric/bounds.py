@@ -16,7 +16,7 @@ def unsound_part(state: numbers.State) -> str | None:
         "place": 0 <= position <= history.SIZE and count >= 0,
         "period": _within(state.period, 0, history.L - 1),
         "slots": _is_lane(day, 0, seasons.DAY_SLOTS) and _is_lane(week, seasons.DAY_SLOTS, seasons.WEEK_SLOTS),
-        "path_age": _within(state.path_age, 0, paths.LENGTH - 1),
+        "path_age": _within(state.path_age, 0, paths.LENGTH),
         "counts": bool((state.counts >= -1).all()),
         "memo": _within(memo[:, intervals.CHANGE_BIN], 0, intervals.NUM_BINS - 1)
         and _within(memo[:, intervals.PLACE_BIN], 0, intervals.NUM_BINS - 1)

@@ -104,9 +104,13 @@ def forecast_alone(counts, known, core, log_core, frequencies, probabilities):
     log_softmax(core, known, size, log_core)
     set_frequencies(counts, known, size, frequencies)
     probabilities[:] = 0.0
+    # log_core has a floor, so what it stands for may sum to a little more than 1.
+    total = math.exp(log_core[size])
     for v in range(known):
-        probabilities[v] = math.exp(log_core[v])
-    probabilities[size] = math.exp(log_core[size])
+        total += math.exp(log_core[v])
+    for v in range(known):
+        probabilities[v] = math.exp(log_core[v]) / total
+    probabilities[size] = math.exp(log_core[size]) / total
 
 
 @jit
