@@ -90,7 +90,7 @@ def family(
     """One step of estimate and update, in place. False if a memory was not finite before (then nothing has moved) or
     S is not now: the caller empties the memories.
 
-    W (G·H, C) is theta, flat; theta_tilde (k·P,) and S (c·P,) are flat; z = (z_x, z_h) each (C,), see `split`; w (c, H)
+    W (G·H, C) is theta, flat; theta_tilde (k·P,) and S (c·P,) are flat; z = (z_x, z_h) each (C,); w (c, H)
     is ∂ℓ/∂s_{t+1}; square_norms (k,) are ‖θ̃‖², pairs (k // 2,) the products of copies
     0 and 1, 2 and 3, …; a weight below 0 is taken from the data, kept in statistics; S_norms (c, c, H) are the
     products of S's parts, by unit.
@@ -336,14 +336,6 @@ def gradient_norm(num_columns, H, z, loss_x, loss_h, back, S, weights, theta_til
                 g += weights[i] * theta_tilde[i * size + at]
             total += g * g
     return math.sqrt(total)
-
-
-@inlined
-def split(z, num_inputs, z_x, z_h):
-    """z = [x; 1; h; 1] as its two parts, zero where the other one stands, so that one loop serves both."""
-    for j in range(z.size):
-        z_x[j] = z[j] if j <= num_inputs else ZERO
-        z_h[j] = ZERO if j <= num_inputs else z[j]
 
 
 @jit
