@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 from time import monotonic, sleep
 
 import pytest
@@ -327,14 +328,14 @@ def test_a_fence_whose_reply_was_lost_does_not_look_like_another_owner() -> None
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> float:
     """A value at which the learner raises."""
-    observe = Learner.observe
+    observe_all = Learner.observe_all
 
-    def fail(self: Learner, observation: Observation, *, learn: bool = True) -> object:
-        if observation.x.get("v") == 666.0:
+    def fail(self: Learner, observations: Sequence[Observation], *, learn: bool = True) -> object:
+        if any(observation.x.get("v") == 666.0 for observation in observations):
             raise ZeroDivisionError("poison")
-        return observe(self, observation, learn=learn)
+        return observe_all(self, observations, learn=learn)
 
-    monkeypatch.setattr(Learner, "observe", fail)
+    monkeypatch.setattr(Learner, "observe_all", fail)
     return 666.0
 
 

@@ -18,7 +18,7 @@ from itertools import islice
 from threading import Condition, Event
 from typing import TypeVar
 
-from uoro.domain import Observed, Result
+from uoro.domain import Observed
 from uoro.engine.entries import Delete, Entry, Learn, decode
 from uoro.engine.meter import Meter
 from uoro.engine.planner import Answer
@@ -26,6 +26,7 @@ from uoro.engine.shelf import Resident, Shelf
 from uoro.engine.subscriptions import Hub
 from uoro.errors import Overloaded, StreamDamaged, UnknownStream, UoroError
 from uoro.learning.learner import Learner
+from uoro.learning.results import Results
 
 MAX_WAITING_READS = 4096
 
@@ -144,7 +145,7 @@ class Runner:
             self.applied = batch.position
         self._hub.publish(published)
 
-    def _step(self, entries: list[Entry], position: int) -> Iterator[list[Result] | None]:
+    def _step(self, entries: list[Entry], position: int) -> Iterator[Results | None]:
         applied = self.shelf.apply(entries, position)
         for entry in entries:
             start = time.perf_counter()
@@ -162,7 +163,7 @@ class Runner:
                 self._tell(entry, resident, results, duration_s)
             yield results
 
-    def _tell(self, entry: Learn, resident: Resident, results: list[Result], duration_s: float) -> None:
+    def _tell(self, entry: Learn, resident: Resident, results: Results, duration_s: float) -> None:
         learner = resident.learner
         if learner is None:
             return
@@ -174,7 +175,7 @@ class Runner:
             self._meter.numeric_reset(metrics.numeric_resets - resident.num_resets)
             resident.num_resets = metrics.numeric_resets
 
-    def _answer(self, answer: Answer, applied: list[list[Result] | None]) -> list[Observed]:
+    def _answer(self, answer: Answer, applied: list[Results | None]) -> list[Observed]:
         """Complete one operation's answer; returns what subscribers are to see."""
         fresh: list[Observed] = []
         for results, slots, stream in zip(applied, answer.learned, answer.streams, strict=False):

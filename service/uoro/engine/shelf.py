@@ -13,10 +13,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from uoro.domain import Model, Result
+from uoro.domain import Model
 from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
 from uoro.errors import CorruptRecord
 from uoro.learning.learner import STATE_VERSION, Learner
+from uoro.learning.results import Results
 from uoro.learning.spec import StreamSpec
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Shelf:
     def __init__(self) -> None:
         self.streams: dict[str, Resident] = {}
 
-    def apply(self, entries: list[Entry], position: int) -> Iterator[list[Result] | None]:
+    def apply(self, entries: list[Entry], position: int) -> Iterator[Results | None]:
         """Let the record at `position` take effect, entry by entry.
 
         Yields per entry the results of its observations in order; None where there are none: another kind of
@@ -78,7 +79,7 @@ class Shelf:
         for entry in entries:
             yield None if entry.stream in beyond else self._apply(entry, position)
 
-    def _apply(self, entry: Entry, position: int) -> list[Result] | None:
+    def _apply(self, entry: Entry, position: int) -> Results | None:
         if isinstance(entry, Delete):
             self.streams.pop(entry.stream, None)
             return None
@@ -103,7 +104,7 @@ class Shelf:
             resident.is_frozen = entry.is_frozen
         return None
 
-    def _learn(self, entry: Learn, resident: Resident) -> list[Result] | None:
+    def _learn(self, entry: Learn, resident: Resident) -> Results | None:
         learner = resident.learner
         if learner is None:
             return None
@@ -115,7 +116,7 @@ class Shelf:
             resident.learner = None
             return None
         try:
-            return [learner.observe(o, learn=not resident.is_frozen) for o in entry.observations]
+            return learner.observe_all(entry.observations, learn=not resident.is_frozen)
         except Exception:  # noqa: BLE001 - whatever a stream's arithmetic comes to, it must not take the others with it
             _log.exception("stream %s is set aside: its learner failed", entry.stream)
             resident.learner = None

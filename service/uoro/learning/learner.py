@@ -7,6 +7,7 @@ give the same block, bit for bit. It does no I/O and reads no clock.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -25,6 +26,7 @@ from uoro.learning.encoder import Encoder, num_one_hot
 from uoro.learning.evaluation import WINDOW, Evaluation
 from uoro.learning.kernel.numeric import paths
 from uoro.learning.mixture import Mixture, num_number_targets
+from uoro.learning.results import NUM_HEAD, Results
 from uoro.learning.ring import Ring
 from uoro.learning.spec import StreamSpec
 
@@ -137,19 +139,30 @@ class Learner:
         return self.block.dump()
 
     def observe(self, observation: Observation, *, learn: bool = True) -> Result:
-        """Judge the pending prediction by what came, learn from it, and predict the next.
+        """`observe_all` of a single one."""
+        return self.observe_all([observation], learn=learn)[0]
+
+    def observe_all(self, observations: Sequence[Observation], *, learn: bool = True) -> Results:
+        """One after the other: judge the pending prediction by what came, learn from it, and predict the next.
 
         Args:
-            observation: fits the spec (`StreamSpec.check`).
+            observations: each fits the spec (`StreamSpec.check`).
             learn: False leaves everything that was learned as it is; the state still advances.
         """
+        rows = np.full((len(observations) + 1, self.ring.rows.shape[1]), np.nan)
+        for row, observation in zip(rows, observations, strict=False):
+            row[:] = self._observe(observation, learn=learn)
+        rows[-1, NUM_HEAD:] = self.ring.pending
+        return Results(self.ring.reader, rows)
+
+    def _observe(self, observation: Observation, *, learn: bool) -> np.ndarray:
         numbers, categories = self.encoder.read(observation)
         seq = self.seq + 1
         has_prediction = seq > 1
         scores = self._judge(observation, numbers, categories, has_prediction=has_prediction)
         if learn and has_prediction:
             self._learn(numbers, categories)
-        self.ring.record(
+        row = self.ring.record(
             seq,
             observation.t,
             is_calendar=observation.is_calendar,
@@ -161,9 +174,7 @@ class Learner:
         self.ring.propose(self.numbers, self.categories)
         if learn:
             self._follow_path()
-        result = self.ring.result(seq, seq)
-        assert result is not None  # noqa: S101 - just recorded
-        return result
+        return row
 
     def predict(self, horizon: int) -> list[Prediction] | None:
         """Predictions of the next `horizon` observations; changes nothing. None before the first observation.
@@ -172,7 +183,7 @@ class Learner:
         """
         if self.seq == 0:
             return None
-        steps = [self.ring.read(self.ring.pending)]
+        steps = [self.ring.prediction()]
         if horizon > 1:
             ahead = type(self).load(self.spec, self.block.bytes.data)
             for step in range(2, horizon + 1):
@@ -181,7 +192,7 @@ class Learner:
                 ahead.advance(observation, values, learn=False)
                 ahead.numbers.widen(step)
                 ahead.ring.propose(ahead.numbers, ahead.categories)
-                steps.append(ahead.ring.read(ahead.ring.pending))
+                steps.append(ahead.ring.prediction())
         return steps
 
     def result(self, seq: int) -> Result | None:
