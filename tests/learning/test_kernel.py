@@ -58,6 +58,14 @@ def pair(cell: str, learner: str, optimizer: str, clip: float | None) -> tuple[C
     return core, block, judge, judge_block
 
 
+def weights_of(core: Core, view: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A part without the padding of θ's rows, in the shape of the reference's."""
+    if view.shape == like.shape:
+        return view
+    shape = core.shape
+    return view.reshape(-1, shape.num_columns)[:, : shape.num_weights].reshape(like.shape)
+
+
 @pytest.mark.parametrize(("cell", "learner", "optimizer", "clip"), BATTERY)
 def test_kernel_is_the_reference(cell: str, learner: str, optimizer: str, clip: float | None) -> None:
     """Forty steps, some without a target: every part of the state stays equal within accumulated rounding."""
@@ -73,7 +81,8 @@ def test_kernel_is_the_reference(cell: str, learner: str, optimizer: str, clip: 
         judge.learn(slope)
         for name, expected in judge_block.views.items():
             size = np.abs(expected).max(initial=0.0) + 1e-3
-            np.testing.assert_allclose(block[name], expected, rtol=0, atol=1e-4 * size, err_msg=name)
+            found = weights_of(core, block[name], expected)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * size, err_msg=name)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -89,7 +98,8 @@ def test_one_step_is_the_reference_to_the_last_bits(learner: str) -> None:
         judge.learn(slope)
     for name, expected in judge_block.views.items():
         size = np.abs(expected).max(initial=0.0) + 1e-3
-        np.testing.assert_allclose(block[name], expected, rtol=0, atol=1e-6 * size, err_msg=name)
+        found = weights_of(core, block[name], expected)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * size, err_msg=name)
 
 
 def test_a_memory_that_is_not_finite_is_emptied_and_counted() -> None:

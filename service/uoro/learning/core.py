@@ -19,6 +19,7 @@ from uoro.learning.block import Block, Layout, Part
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
 from uoro.learning.kernel.family import NUM_STATISTICS
+from uoro.learning.kernel.lanes import padded
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
 from uoro.learning.spec import LearnerSpec, StreamSpec
 
@@ -61,7 +62,12 @@ MOMENTS = {"sgd": (), "rmsprop": ("square",), "adam": ("mean", "square")}
 
 
 class CoreShape:
-    """What the cores of all streams of one spec share: sizes, rates, and where their parts lie."""
+    """What the cores of all streams of one spec share: sizes, rates, and where their parts lie.
+
+    Attributes:
+        num_weights: parameters in a row of θ. num_columns: C, with the padding that vector code wants.
+        num_parameters: P, padding included; it stays 0 to a rounding and changes nothing.
+    """
 
     def __init__(self, spec: StreamSpec, num_inputs: int, num_outputs: int) -> None:
         self.seed = spec.seed
@@ -70,7 +76,8 @@ class CoreShape:
         self.num_units = spec.hidden_size
         self.num_inputs = num_inputs
         self.num_outputs = num_outputs
-        self.num_columns = num_inputs + spec.hidden_size + 2
+        self.num_weights = num_inputs + spec.hidden_size + 2
+        self.num_columns = padded(self.num_weights)
         self.num_parameters = self.cell.num_gates * spec.hidden_size * self.num_columns
         self.learner, self.optimizer = spec.learner, spec.optimizer
         self.nothing = np.zeros(spec.hidden_size, np.float32)
@@ -160,7 +167,8 @@ class Core:
     """The core of one stream, bound to its block.
 
     Attributes:
-        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh]. readout: (O, H+1) weights and bias.
+        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh] and padding.
+        readout: (O, H+1) weights and bias.
         x: (I,) the newest input. hidden: (H,) what of the state is read out.
         output: (O,) the pending prediction in the loss's own units.
         steps: (3,) observations listened to, updates of the cell, updates of the readout.
@@ -201,9 +209,11 @@ class Core:
             memory[...] = 0.0
         self.weighing[:] = 0.0
         shape, units = self.shape, self.shape.num_units
-        self.theta[:] = noise.uniform(shape.seed, INIT_STEP, shape.num_parameters) / np.float32(math.sqrt(units))
+        rows = self.theta.reshape(-1, shape.num_columns)
+        drawn = noise.uniform(shape.seed, INIT_STEP, len(rows) * shape.num_weights) / np.float32(math.sqrt(units))
+        rows[:] = 0.0
+        rows[:, : shape.num_weights] = drawn.reshape(len(rows), -1)
         if shape.cell.biased_gate >= 0:
-            rows = self.theta.reshape(-1, shape.num_columns)
             start = shape.cell.biased_gate * units
             rows[start : start + units, shape.num_inputs] += shape.gate_bias
 

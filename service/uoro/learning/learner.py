@@ -30,7 +30,7 @@ from uoro.learning.results import NUM_HEAD, Results
 from uoro.learning.ring import Ring
 from uoro.learning.spec import StreamSpec
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,48 @@
 """One step of a cell and its slopes, as in `uoro.learning.reference.cells`, on rows of [W_ih | b_ih | W_hh | b_hh].
 
-Shapes: G gates, H units, c vectors of state, I inputs, C = I + H + 2 columns that meet z = [x; 1; h; 1].
-W (G·H, C); state, previous (c·H,); activations (n·H,); slope_x, slope_h (c, G, H); direct (c, c, H).
+Shapes: G gates, H units, c vectors of state, I inputs. A row has C columns, I + H + 2 and zeros up to the next multiple
+of `lanes.N`; they meet z = [x; 1; h; 1; 0], which is kept as its two parts z_x = [x; 1; 0; 0; 0] and
+z_h = [0; 0; h; 1; 0]. theta (G·H·C,); state, previous (c·H,); activations (n·H,); slope_x, slope_h (c, G, H);
+direct (c, c, H).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import uintp as U
 
 from uoro.learning.kernel.elementary import ONE, sigmoid, tanh
 from uoro.learning.kernel.jit import jit
+from uoro.learning.kernel.lanes import N, address, load, splat, total
 
 LINEAR, RNN, GRU, LSTM = range(4)
 ZERO = np.float32(0.0)
 
 
 @jit
-def forward(cell, W, previous, x, state, activations, p, q):
-    """state ← F(x, previous, W); p and q (G·H,) are the two products, room for which is given."""
-    num_rows, num_columns = W.shape
-    num_inputs = x.size
-    H = num_columns - num_inputs - 2
-    for r in range(num_rows):
-        row = W[r]
-        total = row[num_inputs]
-        for j in range(num_inputs):
-            total += row[j] * x[j]
-        p[r] = total
-        recurrent = row[num_inputs + 1 :]
-        total = recurrent[H]
-        for j in range(H):
-            total += recurrent[j] * previous[j]
-        q[r] = total
+def listen(x, hidden, z_x, z_h):
+    """Set z_x and z_h (C,), zero elsewhere, to what a step with input x (I,) from h (H,) meets."""
+    num_inputs, H = x.size, hidden.size
+    for j in range(num_inputs):
+        z_x[U(j)] = x[U(j)]
+    z_x[U(num_inputs)] = ONE
+    for u in range(H):
+        z_h[U(num_inputs + 1 + u)] = hidden[U(u)]
+    z_h[U(num_inputs + 1 + H)] = ONE
+
+
+@jit
+def forward(cell, theta, z_x, z_h, previous, state, activations, p, q):
+    """state ← F(x, previous, θ); p and q (G·H,) are the two products, room for which is given."""
+    C = U(z_x.size)
+    weights, all_x, all_h = address(theta), address(z_x), address(z_h)
+    for r in range(U(p.size)):
+        by_x, by_h = splat(ZERO), splat(ZERO)
+        for j in range(U(0), C, U(N)):
+            row = load(weights, r * C + j)
+            by_x, by_h = by_x + row * load(all_x, j), by_h + row * load(all_h, j)
+        p[r], q[r] = total(by_x), total(by_h)
+    H = state.size // (2 if cell == LSTM else 1)
     if cell == LINEAR:
         for u in range(H):
             state[u] = p[u] + q[u]

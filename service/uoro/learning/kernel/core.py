@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numba import uintp as U
 
-from uoro.learning.kernel.cells import forward, linearize
+from uoro.learning.kernel.cells import forward, linearize, listen
 from uoro.learning.kernel.exact import rtrl, snap1, tbptt
-from uoro.learning.kernel.family import family
+from uoro.learning.kernel.family import Memory, family
+from uoro.learning.kernel.jacobian import Point
 from uoro.learning.kernel.jit import is_finite, jit
 from uoro.learning.kernel.noise import signs
-from uoro.learning.kernel.optimizers import move, schedule
+from uoro.learning.kernel.optimizers import Descent, move, move_all, schedule
 
 PARTS = (
     "core.theta", "core.readout", "core.state", "core.previous", "core.x", "core.activations", "core.output",
@@ -59,22 +60,22 @@ def learn(f4, places, sizes, rates, seed, steps, statistics, slope, direct, has_
     num_resets = 0
     if sizes[ESTIMATOR] == FAMILY:
         c, H, k = sizes[NUM_STATES], sizes[NUM_UNITS], sizes[NUM_COPIES]
-        W, slopes, z = _transition(f4, places, sizes)
         theta, influence = part(f4, places, THETA), part(f4, places, INFLUENCE)
         num_kept = influence.size // theta.size
+        memory = Memory(
+            part(f4, places, S_TILDE).reshape((k, c, H)), part(f4, places, THETA_TILDE),
+            part(f4, places, SQUARE_NORMS), part(f4, places, PAIRS),
+            influence, part(f4, places, INFLUENCE_NORMS).reshape((num_kept, num_kept, H)), statistics,
+        )  # fmt: skip
         rate, epsilon = schedule(
             sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1] + 1
         )
+        mean, square = part(f4, places, MEAN), part(f4, places, SQUARE)
+        descent = Descent(sizes[OPTIMIZER], mean, square, rate, epsilon, rates[CLIP])
         nu = np.empty((k, c, H), np.float32)
         signs(seed, steps[0], nu)
-        is_sound = family(
-            W, sizes[NUM_INPUTS], z, slopes, w, has_loss,
-            part(f4, places, S_TILDE).reshape((k, c, H)), part(f4, places, THETA_TILDE),
-            part(f4, places, SQUARE_NORMS), part(f4, places, PAIRS), nu,
-            influence, part(f4, places, INFLUENCE_NORMS).reshape((num_kept, num_kept, H)),
-            np.float32(rates[MEMORY_DECAY]), np.float32(rates[WEIGHT]), statistics,
-            sizes[OPTIMIZER], theta, part(f4, places, MEAN), part(f4, places, SQUARE), rate, epsilon, rates[CLIP],
-        )  # fmt: skip
+        gamma, weight = np.float32(rates[MEMORY_DECAY]), np.float32(rates[WEIGHT])
+        is_sound = family(_point(f4, places, sizes), memory, nu, w, has_loss, gamma, weight, descent)
         if not is_sound:
             forget_influence(f4, places)
             num_resets = 1
@@ -89,32 +90,32 @@ def learn(f4, places, sizes, rates, seed, steps, statistics, slope, direct, has_
 def learn_exactly(f4, places, sizes, rates, steps, slope, direct, has_loss):
     """The same by SnAp-1, exact RTRL or chunked backpropagation, compiled apart since few streams ask for them."""
     w = _slope_of_state(f4, places, sizes, slope, direct, has_loss)
-    W, slopes, z = _transition(f4, places, sizes)
+    point = _point(f4, places, sizes)
     theta, influence = part(f4, places, THETA), part(f4, places, INFLUENCE)
-    num_inputs = sizes[NUM_INPUTS]
     rate, epsilon = schedule(sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1] + 1)
     gradient = np.empty(theta.size, np.float32)
     is_sound = True
     has_gradient = has_loss
     if sizes[ESTIMATOR] == SNAP1:
-        is_sound = snap1(W, num_inputs, z, slopes, w, influence, gradient)
+        is_sound = snap1(point, w, influence, gradient)
     elif sizes[ESTIMATOR] == RTRL:
-        is_sound = rtrl(W, num_inputs, z, slopes, w, influence, gradient)
+        is_sound = rtrl(point, w, influence, gradient)
     else:
-        T, size = sizes[TRUNCATION], w.size
+        T, size, num_rows = sizes[TRUNCATION], w.size, sizes[NUM_GATES] * sizes[NUM_UNITS]
         workspace = (
             np.empty(size, np.float32), np.empty(part(f4, places, ACTIVATIONS).size, np.float32),
-            np.empty(W.shape[0], np.float32), np.empty(W.shape[0], np.float32),
+            np.empty(num_rows, np.float32), np.empty(num_rows, np.float32),
         )  # fmt: skip
         has_gradient = tbptt(
-            sizes[CELL], W, num_inputs, part(f4, places, PREVIOUS), part(f4, places, X), w,
-            part(f4, places, CHUNK_PREVIOUS).reshape((T, size)), part(f4, places, CHUNK_X).reshape((T, num_inputs)),
-            part(f4, places, CHUNK_W).reshape((T, size)), part(f4, places, CHUNK_LENGTH),
-            workspace, slopes, z, gradient,
+            sizes[CELL], point, part(f4, places, PREVIOUS), part(f4, places, X), w,
+            part(f4, places, CHUNK_PREVIOUS).reshape((T, size)),
+            part(f4, places, CHUNK_X).reshape((T, sizes[NUM_INPUTS])),
+            part(f4, places, CHUNK_W).reshape((T, size)), part(f4, places, CHUNK_LENGTH), workspace, gradient,
         )  # fmt: skip
     if is_sound and has_gradient:
         mean, square = part(f4, places, MEAN), part(f4, places, SQUARE)
-        is_sound = _apply(theta, gradient, sizes[OPTIMIZER], mean, square, rate, epsilon, rates[CLIP])
+        descent = Descent(sizes[OPTIMIZER], mean, square, rate, epsilon, rates[CLIP])
+        is_sound = _apply(theta, gradient, descent)
     if not is_sound:
         forget_influence(f4, places)
     elif has_gradient:
@@ -130,10 +131,11 @@ def advance(f4, places, sizes):
     state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
     previous[:] = state
     H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
-    num_rows = sizes[NUM_GATES] * H
-    W = part(f4, places, THETA).reshape((num_rows, -1))
+    num_rows, theta = sizes[NUM_GATES] * H, part(f4, places, THETA)
     p, q = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
-    forward(sizes[CELL], W, previous, part(f4, places, X), state, part(f4, places, ACTIVATIONS), p, q)
+    z_x, z_h = np.zeros(theta.size // num_rows, np.float32), np.zeros(theta.size // num_rows, np.float32)
+    listen(part(f4, places, X), previous[:H], z_x, z_h)
+    forward(sizes[CELL], theta, z_x, z_h, previous, state, part(f4, places, ACTIVATIONS), p, q)
     readout = part(f4, places, READOUT).reshape((num_outputs, H + 1))
     output = part(f4, places, OUTPUT)
     total = ZERO
@@ -186,34 +188,30 @@ def _slope_of_state(f4, places, sizes, slope, direct, has_loss):
 
 
 @jit
-def _transition(f4, places, sizes):
-    """W (G·H, C), the slopes of the newest step, and z = (z_x, z_h): [x; 1; h; 1] as its two parts, zero elsewhere."""
+def _point(f4, places, sizes):
+    """The newest step, linearised."""
     c, G, H = sizes[NUM_STATES], sizes[NUM_GATES], sizes[NUM_UNITS]
-    num_inputs = sizes[NUM_INPUTS]
-    W = part(f4, places, THETA).reshape((G * H, -1))
-    num_columns = W.shape[1]
-    previous = part(f4, places, PREVIOUS)
+    theta, previous = part(f4, places, THETA), part(f4, places, PREVIOUS)
+    num_columns = theta.size // (G * H)
     slope_x, slope_h = np.empty((c, G, H), np.float32), np.empty((c, G, H), np.float32)
     direct = np.empty((c, c, H), np.float32)
     linearize(sizes[CELL], previous, part(f4, places, ACTIVATIONS), slope_x, slope_h, direct)
     z_x, z_h = np.zeros(num_columns, np.float32), np.zeros(num_columns, np.float32)
-    z_x[:num_inputs] = part(f4, places, X)
-    z_x[num_inputs] = ONE
-    z_h[num_inputs + 1 : num_columns - 1] = previous[:H]
-    z_h[num_columns - 1] = ONE
-    return W, (slope_x, slope_h, direct), (z_x, z_h)
+    listen(part(f4, places, X), previous[:H], z_x, z_h)
+    room, dots = np.zeros(num_columns, np.float32), np.empty(G * H, np.float32)
+    return Point(theta, sizes[NUM_INPUTS], z_x, z_h, room, dots, slope_x, slope_h, direct)
 
 
 @jit
-def _apply(theta, gradient, optimizer, mean, square, rate, epsilon, clip):
+def _apply(theta, gradient, descent):
     total = ZERO
     for j in range(gradient.size):
         total += gradient[j] * gradient[j]
     if not is_finite(total):
         return False
-    if clip > 0.0 and total > clip * clip:
-        gradient *= np.float32(clip / np.sqrt(total))
-    move(optimizer, theta, U(0), gradient, mean, square, rate, epsilon)
+    if descent.clip > 0.0 and total > descent.clip * descent.clip:
+        gradient *= np.float32(descent.clip / np.sqrt(total))
+    move_all(theta, gradient, descent)
     return True
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import uintp as U
 
-from uoro.learning.kernel.cells import forward, linearize
+from uoro.learning.kernel.cells import forward, linearize, listen
 from uoro.learning.kernel.jacobian import deltas, own_unit, vjp
 from uoro.learning.kernel.jit import is_finite, jit
 from uoro.learning.kernel.optimizers import TINY
@@ -18,14 +18,13 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 @jit
-def snap1(W, num_inputs, z, slopes, w, S, out):
+def snap1(point, w, S, out):
     """S (c·P,) ← D S + own part of ∂F/∂θ; out (P,) ← ∂ℓ/∂s · S. False if not finite."""
-    slope_x, slope_h, direct = slopes
-    z_x, z_h = z
+    slope_x, slope_h, z_x, z_h = point.slope_x, point.slope_h, point.z_x, point.z_h
     c, G, H = slope_x.shape
-    num_columns = W.shape[1]
+    num_columns = z_x.size
     own = np.empty((c, c, H), np.float32)
-    own_unit(W, num_inputs, slope_h, direct, own)
+    own_unit(point, own)
     total = ZERO
     for r in range(G * H):
         g, u = r // H, r % H
@@ -55,12 +54,13 @@ def snap1(W, num_inputs, z, slopes, w, S, out):
 
 
 @jit
-def rtrl(W, num_inputs, z, slopes, w, influence, out):
+def rtrl(point, w, influence, out):
     """influence (S·P,) ← J G + ∂F/∂θ; out (P,) ← ∂ℓ/∂s · G. False if not finite."""
-    slope_x, slope_h, direct = slopes
+    slope_x, slope_h, direct = point.slope_x, point.slope_h, point.direct
     c, G, H = slope_x.shape
     S = c * H
-    num_rows, num_columns = W.shape
+    num_rows, num_columns = G * H, point.z_x.size
+    first = point.num_inputs + 1
     J = np.zeros((S, S), np.float32)
     for a in range(c):
         for b in range(c):
@@ -69,7 +69,7 @@ def rtrl(W, num_inputs, z, slopes, w, influence, out):
         for g in range(G):
             for u in range(H):
                 for j in range(H):
-                    J[a * H + u, j] += slope_h[a, g, u] * W[g * H + u, num_inputs + 1 + j]
+                    J[a * H + u, j] += slope_h[a, g, u] * point.theta[(g * H + u) * num_columns + first + j]
     old, new = np.empty((S, num_columns), np.float32), np.empty((S, num_columns), np.float32)
     total = ZERO
     for r in range(num_rows):
@@ -80,7 +80,7 @@ def rtrl(W, num_inputs, z, slopes, w, influence, out):
                 old[a, j] = influence[U(a * out.size + base + j)]
         new[:] = ZERO
         for a in range(c):
-            outer(new[a * H + u], z, slope_x[a, g, u], slope_h[a, g, u])
+            outer(new[a * H + u], point, slope_x[a, g, u], slope_h[a, g, u])
         for a in range(S):
             for b in range(S):
                 factor = J[a, b]
@@ -99,21 +99,22 @@ def rtrl(W, num_inputs, z, slopes, w, influence, out):
 
 
 @jit
-def outer(row, z, by_x, by_h):
+def outer(row, point, by_x, by_h):
     """row += the row of an outer product."""
-    z_x, z_h = z
+    z_x, z_h = point.z_x, point.z_h
     for j in range(row.size):
         row[j] += by_x * z_x[j] + by_h * z_h[j]
 
 
 @jit
-def tbptt(
-    cell, W, num_inputs, previous, x, w, chunk_previous, chunk_x, chunk_w, length, workspace, slopes, z, out
-):  # fmt: skip
-    """Gather one transition; at the end of a chunk out (P,) ← the gradient through all of it. True then."""
-    slope_x, slope_h, direct = slopes
-    c, _, H = slope_x.shape
-    num_rows, num_columns = W.shape
+def tbptt(cell, point, previous, x, w, chunk_previous, chunk_x, chunk_w, length, workspace, out):
+    """Gather one transition; at the end of a chunk out (P,) ← the gradient through all of it. True then.
+
+    The point is left at the chunk's first step.
+    """
+    slope_x, slope_h, direct = point.slope_x, point.slope_h, point.direct
+    c, G, H = slope_x.shape
+    num_rows, num_columns = G * H, point.z_x.size
     step = int(length[0])
     chunk_previous[step] = previous
     chunk_x[step] = x
@@ -124,20 +125,18 @@ def tbptt(
     state, activations, p, q = workspace
     by_x, by_h = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
     delta, back = np.zeros((c, H), np.float32), np.zeros((c, H), np.float32)
-    z_x, z_h = z
     rows = out.reshape((num_rows, num_columns))
     rows[:] = ZERO
     for past in range(step, -1, -1):
         delta += chunk_w[past].reshape((c, H))
-        z_x[:num_inputs] = chunk_x[past]
-        z_h[num_inputs + 1 : num_columns - 1] = chunk_previous[past, :H]
-        forward(cell, W, chunk_previous[past], chunk_x[past], state, activations, p, q)
+        listen(chunk_x[past], chunk_previous[past, :H], point.z_x, point.z_h)
+        forward(cell, point.theta, point.z_x, point.z_h, chunk_previous[past], state, activations, p, q)
         linearize(cell, chunk_previous[past], activations, slope_x, slope_h, direct)
         deltas(slope_x, delta, by_x)
         deltas(slope_h, delta, by_h)
         for r in range(num_rows):
-            outer(rows[r], z, by_x[r], by_h[r])
-        vjp(W, num_inputs, direct, delta, by_h, back)
+            outer(rows[r], point, by_x[r], by_h[r])
+        vjp(point, delta, by_h, back)
         delta[:] = back
     length[0] = ZERO
     chunk_previous[:] = ZERO
