@@ -53,6 +53,7 @@ PLAIN = {"name": "uoro"}
 BEHIND = {"name": "uoro", "control_variate": "snap1", "weight": 0.0}
 UNBIASED = {"name": "uoro", "control_variate": "snap1", "rank": 4, "weight": 1.0}
 PAIR = ((BEHIND, 2e-3), (UNBIASED, 1e-3))
+DEFAULT = {"name": "uoro", "control_variate": "snap1", "rank": 2, "weight": "auto"}
 
 
 def one(cell: str, units: int, learner: dict[str, Any], rate: float = 1e-3) -> Learner:
@@ -61,20 +62,27 @@ def one(cell: str, units: int, learner: dict[str, Any], rate: float = 1e-3) -> L
 
 
 LEARNERS = {
+    "default LSTM-64": one("lstm", 64, DEFAULT),
+    "default LSTM-32": one("lstm", 32, DEFAULT),
+    "default LSTM-16": one("lstm", 16, DEFAULT, 2e-3),
+    "default RNN-24": one("rnn", 24, DEFAULT, 2e-3),
     "pair LSTM-64": Learner("lstm", 64, PAIR),
+    "pair LSTM-32": Learner("lstm", 32, PAIR),
     "pair LSTM-16": Learner("lstm", 16, PAIR),
     "pair RNN-24": Learner("rnn", 24, PAIR),
-    "behind one exact step LSTM-64": one("lstm", 64, BEHIND),
+    "behind one exact step LSTM-32": one("lstm", 32, BEHIND, 2e-3),
     "behind one exact step LSTM-16": one("lstm", 16, BEHIND),
     "behind one exact step RNN-24": one("rnn", 24, BEHIND),
     "UORO rank 1 LSTM-16": one("lstm", 16, {**PLAIN, "rank": 1}),
     "UORO rank 8 LSTM-16": one("lstm", 16, {**PLAIN, "rank": 8}),
+    "UORO rank 16 LSTM-16": one("lstm", 16, {**PLAIN, "rank": 16}),
     "UORO rank 8 RNN-24": one("rnn", 24, {**PLAIN, "rank": 8}),
     "UORO rank 4 γ .95 GRU-64": one("gru", 64, {**PLAIN, "rank": 4, "memory_decay": 0.95}),
     "SnAp-1 LSTM-16": one("lstm", 16, {"name": "snap1"}),
     "RTRL LSTM-16": one("lstm", 16, {"name": "rtrl"}),
     "RTRL RNN-24": one("rnn", 24, {"name": "rtrl"}),
     "TBPTT(4) LSTM-64": one("lstm", 64, {"name": "tbptt", "truncation": 4}),
+    "TBPTT(16) LSTM-64": one("lstm", 64, {"name": "tbptt", "truncation": 16}),
     "TBPTT(16) LSTM-16": one("lstm", 16, {"name": "tbptt", "truncation": 16}),
     "TBPTT(16) RNN-24": one("rnn", 24, {"name": "tbptt", "truncation": 16}),
     "frozen LSTM-16": one("lstm", 16, {"name": "frozen"}),
@@ -83,24 +91,31 @@ PLANS: dict[str, list[tuple[str, int, str, int]]] = {
     "quick": [
         ("brackets", 300_000, "behind one exact step LSTM-16", 1),
         ("brackets", 300_000, "frozen LSTM-16", 1),
-        ("anbn", 300_000, "pair LSTM-16", 3),
         ("brackets", 600_000, "pair RNN-24", 3),
+        ("brackets", 600_000, "default RNN-24", 1),
         ("brackets", 600_000, "behind one exact step RNN-24", 1),
         ("brackets", 600_000, "UORO rank 8 RNN-24", 1),
         ("brackets", 600_000, "TBPTT(16) RNN-24", 1),
+        ("brackets", 600_000, "RTRL RNN-24", 1),
     ],
     "all": [
-        ("anbn", 1_000_000, "pair LSTM-16", 3),
-        ("anbn", 3_000_000, "UORO rank 8 LSTM-16", 3),
-        ("brackets", 1_000_000, "pair LSTM-64", 3),
-        ("brackets", 1_000_000, "TBPTT(4) LSTM-64", 1),
+        ("anbn", 1_000_000, "default LSTM-64", 3),
+        ("anbn", 1_000_000, "default LSTM-32", 3),
+        ("brackets", 300_000, "default LSTM-64", 3),
+        ("brackets", 1_000_000, "default LSTM-64", 3),
+        ("anbn", 3_000_000, "UORO rank 16 LSTM-16", 3),
+        ("anbn", 1_000_000, "pair LSTM-32", 3),
+        ("anbn", 1_000_000, "default LSTM-16", 3),
+        ("anbn", 1_000_000, "behind one exact step LSTM-32", 3),
         ("brackets", 3_000_000, "UORO rank 8 LSTM-16", 3),
+        ("brackets", 3_000_000, "UORO rank 4 γ .95 GRU-64", 1),
+        ("brackets", 1_000_000, "TBPTT(4) LSTM-64", 1),
+        ("brackets", 1_000_000, "TBPTT(16) LSTM-64", 1),
         ("anbn", 1_000_000, "SnAp-1 LSTM-16", 1),
         ("anbn", 1_000_000, "TBPTT(16) LSTM-16", 1),
-        ("brackets", 600_000, "RTRL RNN-24", 1),
-        ("brackets", 3_000_000, "UORO rank 4 γ .95 GRU-64", 1),
         ("anbn", 1_000_000, "RTRL LSTM-16", 1),
         ("brackets", 1_000_000, "RTRL LSTM-16", 1),
+        ("brackets", 1_000_000, "pair LSTM-64", 3),
     ],
 }
 
