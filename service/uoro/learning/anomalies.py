@@ -12,13 +12,15 @@ import math
 import numpy as np
 
 from uoro.learning.block import Block, Part
-from uoro.learning.kernel import anomaly
-
-ARRAYS = ("moments", "ranges", "slots", "slot_rows", "body", "ranks")
+from uoro.learning.kernel import anomaly, scoring
 
 
 class Anomalies:
-    """The anomaly state of T number targets, bound to a stream's block."""
+    """The anomaly state of T number targets, bound to a stream's block.
+
+    Attributes:
+        state: the arrays that `kernel.anomaly` names.
+    """
 
     @staticmethod
     def parts(num_targets: int) -> list[Part]:
@@ -26,12 +28,12 @@ class Anomalies:
         return anomaly.parts(num_targets)
 
     def __init__(self, block: Block, num_targets: int) -> None:
-        self._state = tuple(block[f"anomaly.{name}"] for name in ARRAYS)
+        self.state = anomaly.State(*(block[f"anomaly.{name}"] for name in anomaly.State._fields))
         self._scores = np.empty(num_targets)
 
     def init(self) -> None:
         """The state before the first observation."""
-        anomaly.init(*self._state)
+        anomaly.init(*self.state)
 
     def score(
         self, values: np.ndarray, mean: np.ndarray, lower: np.ndarray, upper: np.ndarray, t: float | None
@@ -46,10 +48,10 @@ class Anomalies:
             t: epoch seconds of a calendar time, or None.
         """
         time = math.nan if t is None else t
-        anomaly.score_all(*self._state, values, mean, lower, upper, time, self._scores)
+        anomaly.score_all(*self.state, values, mean, lower, upper, time, self._scores)
         return [score for score in self._scores.tolist() if not math.isnan(score)]
 
 
 def combined(scores: list[float]) -> float:
     """One score of several: the highest, as improbable as it is among so many (Šidák 1967)."""
-    return max(scores) ** len(scores) if scores else 0.0
+    return float(scoring.combined(np.array(scores)))

@@ -14,17 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uoro.learning import noise
 from uoro.learning.block import Block, Layout, Part
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
 from uoro.learning.kernel.family import NUM_STATISTICS
 from uoro.learning.kernel.lanes import padded
+from uoro.learning.kernel.numeric.run import Core as Compiled
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
 from uoro.learning.spec import LearnerSpec, StreamSpec
 
-INIT_STEP = 2**63
-"""The step under which θ is drawn: no step of the noise ν ever has it."""
 EPSILON = 1e-8
 
 
@@ -71,7 +69,6 @@ class CoreShape:
 
     def __init__(self, spec: StreamSpec, num_inputs: int, num_outputs: int) -> None:
         self.seed = spec.seed
-        self.gate_bias = np.float32(gate_bias(spec))
         self.cell = CELLS[spec.cell]
         self.num_units = spec.hidden_size
         self.num_inputs = num_inputs
@@ -93,6 +90,7 @@ class CoreShape:
                 num_outputs,
                 num_copies(spec.learner),
                 spec.learner.truncation,
+                self.cell.biased_gate,
             ],
             dtype=np.int64,
         )
@@ -104,6 +102,7 @@ class CoreShape:
                 spec.optimizer.clip or 0.0,
                 spec.learner.memory_decay,
                 -1.0 if spec.learner.weight == "auto" else spec.learner.weight,
+                gate_bias(spec),
             ]
         )
 
@@ -176,7 +175,6 @@ class Core:
 
     __slots__ = (
         "_f4",
-        "_memories",
         "_places",
         "hidden",
         "num_resets",
@@ -201,21 +199,11 @@ class Core:
         self.weighing = block["core.weighing"]
         self._f4 = block.bytes.view(np.float32)
         self._places = places
-        self._memories = [view for name, view in block.views.items() if name.startswith(MEMORY_PREFIXES)]
 
     def init(self) -> None:
         """Draw θ from the seed; the state, the readout and all memories start at zero."""
-        for memory in self._memories:
-            memory[...] = 0.0
-        self.weighing[:] = 0.0
-        shape, units = self.shape, self.shape.num_units
-        rows = self.theta.reshape(-1, shape.num_columns)
-        drawn = noise.uniform(shape.seed, INIT_STEP, len(rows) * shape.num_weights) / np.float32(math.sqrt(units))
-        rows[:] = 0.0
-        rows[:, : shape.num_weights] = drawn.reshape(len(rows), -1)
-        if shape.cell.biased_gate >= 0:
-            start = shape.cell.biased_gate * units
-            rows[start : start + units, shape.num_inputs] += shape.gate_bias
+        shape = self.shape
+        kernel.init(self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.weighing)
 
     def learn(self, slope: np.ndarray | None, direct: np.ndarray | None = None) -> None:
         """Learn from the slope (O,) of the pending prediction's loss; None where no target was seen.
@@ -240,6 +228,13 @@ class Core:
         if not kernel.advance(self._f4, self._places, self.shape.sizes):
             self.reset()
 
+    def compiled(self) -> Compiled:
+        """The core as `kernel.numeric.run` takes it."""
+        shape = self.shape
+        return Compiled(
+            self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.steps, self.weighing, self.num_resets
+        )
+
     def forget_influence(self) -> None:
         """Cut the credit to the past once; legal at any time, and needed after steps that were not learned."""
         kernel.forget_influence(self._f4, self._places)
@@ -254,12 +249,6 @@ class Core:
         """Start afresh after divergence."""
         self.init()
         self.num_resets += 1
-
-
-MEMORY_PREFIXES = (
-    "estimator.", "cell_optimizer.", "readout_optimizer.",
-    "core.readout", "core.state", "core.previous", "core.x", "core.activations", "core.output",
-)  # fmt: skip
 
 
 def num_copies(spec: LearnerSpec) -> int:

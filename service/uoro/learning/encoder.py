@@ -9,6 +9,7 @@ appear and lives in the block with everything else.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -130,6 +131,14 @@ class Encoder:
             word = observation.x.get(name)
             categories.append(None if word is None else index.get(str(word), size))
         return numbers, categories
+
+    def read_numbers(self, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The numbers (N, F) and times (N,) of observations, NaN where missing, and which times are dates (N,)."""
+        names = self.number_fields
+        values = np.array([[o.x.get(name) for name in names] for o in observations], dtype=np.float64)
+        times = np.array([o.t for o in observations], dtype=np.float64)
+        dates = np.array([o.is_calendar for o in observations], dtype=np.bool_)
+        return values.reshape(len(observations), len(names)), times, dates
 
     def advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
         """Take the observation in: last values always, statistics and vocabulary when learning."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from uoro.learning.block import Block, Part
+import numpy as np
 
-WINDOW = 1000
-"""Effective length of the recent window, in observations."""
+from uoro.learning.block import Block, Part
+from uoro.learning.kernel import scoring
 
 NUM_BINS = 128
 FIRST_BIN_LOG2 = -24.0
@@ -41,15 +41,18 @@ class Evaluation:
         self.histogram = block["evaluation.histogram"]
         self.anomaly = block["evaluation.anomaly"]
 
+    @property
+    def account(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays that `kernel.numeric.run` keeps."""
+        return self.sums, self.covered, self.anomaly
+
     def init(self) -> None:
         """The state before the first observation."""
         self.anomaly[0] = math.nan
 
     def add(self, loss: float, baseline_loss: float, anomaly: float) -> None:
         """Take in one loss, that of the naive prediction for the same observation, and its anomaly."""
-        new = (loss, baseline_loss, 1.0)
-        self.sums[0] = self.sums[0] * (1 - 1 / WINDOW) + new
-        self.sums[1] += new
+        scoring.add(self.sums, loss, baseline_loss)
         self.anomaly[0] = anomaly
 
     def rank(self, loss: float) -> float:
@@ -68,9 +71,7 @@ class Evaluation:
 
     def cover(self, num_covered: int, num_intervals: int) -> None:
         """Take in how many intervals held the value that came."""
-        new = (num_covered, num_intervals)
-        self.covered[0] = self.covered[0] * (1 - 1 / WINDOW) + new
-        self.covered[1] += new
+        scoring.cover(self.covered, num_covered, num_intervals)
 
     def coverage(self) -> float | None:
         """Share of recent intervals that held their value."""

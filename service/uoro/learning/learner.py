@@ -23,10 +23,14 @@ from uoro.learning.block import Block, Layout, Part
 from uoro.learning.categories import CategoryTarget, category_targets
 from uoro.learning.core import Core, CoreShape
 from uoro.learning.encoder import Encoder, num_one_hot
-from uoro.learning.evaluation import WINDOW, Evaluation
+from uoro.learning.evaluation import Evaluation
+from uoro.learning.fused import Fused, Path, can_fuse
 from uoro.learning.kernel.numeric import paths
+from uoro.learning.kernel.numeric.run import Account
+from uoro.learning.kernel.rows import NUM_HEAD
+from uoro.learning.kernel.scoring import WINDOW
 from uoro.learning.mixture import Mixture, num_number_targets
-from uoro.learning.results import NUM_HEAD, Results
+from uoro.learning.results import Results
 from uoro.learning.ring import Ring
 from uoro.learning.spec import StreamSpec
 
@@ -99,6 +103,12 @@ class Learner:
         self.anomalies = Anomalies(block, self.numbers.num)
         self.evaluation = Evaluation(block)
         self.ring = Ring(block, self.encoder)
+        self.fused: Fused | None = None
+        if isinstance(self.numbers, Mixture) and can_fuse(spec):
+            account = Account(
+                block["learner.seq"], *self.evaluation.account, self.ring.rows, self.ring.pending, self.anomalies.state
+            )
+            self.fused = Fused(self.core.compiled(), self.numbers, account)
 
     @classmethod
     def new(cls, spec: StreamSpec) -> Self:
@@ -150,10 +160,23 @@ class Learner:
             learn: False leaves everything that was learned as it is; the state still advances.
         """
         rows = np.full((len(observations) + 1, self.ring.rows.shape[1]), np.nan)
-        for row, observation in zip(rows, observations, strict=False):
-            row[:] = self._observe(observation, learn=learn)
-        rows[-1, NUM_HEAD:] = self.ring.pending
+        if self.fused is not None:
+            self._observe_fused(self.fused, observations, rows, learn=learn)
+        else:
+            for row, observation in zip(rows, observations, strict=False):
+                row[:] = self._observe(observation, learn=learn)
+            rows[-1, NUM_HEAD:] = self.ring.pending
         return Results(self.ring.reader, rows)
+
+    def _observe_fused(
+        self, fused: Fused, observations: Sequence[Observation], rows: np.ndarray, *, learn: bool
+    ) -> None:
+        values, times, dates = self.encoder.read_numbers(observations)
+        taken = 0
+        while taken < len(observations):
+            taken += fused.run(values[taken:], times[taken:], dates[taken:], rows[taken:], learn=learn)
+            if learn and self.seq % paths.EVERY == 0:
+                self._follow_path()
 
     def _observe(self, observation: Observation, *, learn: bool) -> np.ndarray:
         numbers, categories = self.encoder.read(observation)
@@ -183,17 +206,39 @@ class Learner:
         """
         if self.seq == 0:
             return None
+        if horizon == 1:
+            return [self.ring.prediction()]
+        ahead = self._copy()
+        if ahead.fused is not None:
+            return ahead.fused_ahead(ahead.fused.look_ahead(horizon))
         steps = [self.ring.prediction()]
-        if horizon > 1:
-            ahead = type(self).load(self.spec, self.block.bytes.data)
-            for step in range(2, horizon + 1):
-                observation = ahead.imagine()
-                values, _ = ahead.encoder.read(observation)
-                ahead.advance(observation, values, learn=False)
-                ahead.numbers.widen(step)
-                ahead.ring.propose(ahead.numbers, ahead.categories)
-                steps.append(ahead.ring.prediction())
+        for step in range(2, horizon + 1):
+            observation = ahead.imagine()
+            values, _ = ahead.encoder.read(observation)
+            ahead.advance(observation, values, learn=False)
+            steps.append(ahead.said(step))
         return steps
+
+    def said(self, step: int) -> Prediction:
+        """The pending prediction as that of `step` steps ahead."""
+        self.numbers.widen(step)
+        self.ring.propose(self.numbers, self.categories)
+        return self.ring.prediction()
+
+    def fused_ahead(self, path: Path) -> list[Prediction]:
+        """The predictions that a path stands for."""
+        steps = [self.ring.prediction()]
+        for step, said in enumerate(zip(*(part[1:] for part in path), strict=True), 2):
+            self.numbers.mean[:], self.numbers.lower[:], self.numbers.upper[:] = said
+            steps.append(self.said(step))
+        return steps
+
+    def _copy(self) -> Self:
+        """The same state once more, which goes on by the same way."""
+        copy = type(self).load(self.spec, self.block.bytes.data)
+        if self.fused is None:
+            copy.fused = None
+        return copy
 
     def result(self, seq: int) -> Result | None:
         """The kept result of one observation, or None if it is not among the recent ones."""
@@ -258,7 +303,7 @@ class Learner:
             losses += score.loss[is_scored].tolist()
             baselines += score.baseline_loss[is_scored].tolist()
             if losses:
-                self.evaluation.cover(int(score.is_covered[is_scored].sum()), len(losses))
+                self.evaluation.cover(score.num_covered, len(losses))
         if not has_prediction:
             return None
         of_categories: list[float] = []
@@ -325,8 +370,11 @@ class Learner:
     def _follow_path(self) -> None:
         """Now and then: forecasts of many steps, to be held against what comes, so that intervals ahead are honest."""
         if isinstance(self.numbers, Mixture) and self.numbers.num and self.seq % paths.EVERY == 0:
+            ahead = self._copy()
+            if ahead.fused is not None:
+                self.numbers.follow(ahead.fused.look_ahead(paths.LENGTH).means)
+                return
             means = [self.numbers.mean.copy()]
-            ahead = type(self).load(self.spec, self.block.bytes.data)
             for _ in range(1, paths.LENGTH):
                 observation = ahead.imagine()
                 ahead.advance(observation, ahead.encoder.read(observation)[0], learn=False)

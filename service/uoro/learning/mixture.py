@@ -12,14 +12,16 @@ import numpy as np
 
 from uoro.learning.block import Block, Part
 from uoro.learning.encoder import fields_of
-from uoro.learning.grid import Grid
-from uoro.learning.kernel.numeric import numbers, paths, recurrent, seasons
+from uoro.learning.kernel import grid, scoring
+from uoro.learning.kernel.numeric import numbers, paths, recurrent, run, seasons
 from uoro.learning.kernel.numeric.aggregation import WEIGHT
 from uoro.learning.kernel.numeric.statistics import LAST, SCALE
-from uoro.learning.scoring import Score, score
+from uoro.learning.scoring import Score
 from uoro.learning.spec import StreamSpec
 
 EXPERTS = numbers.NAMES
+SAID = ("forecast.mean", "forecast.lower", "forecast.upper", "grid.decimals", "grid.gain", "grid.plain")
+"""Parts of a block, in the order of `run.Said`."""
 
 
 class Mixture:
@@ -38,8 +40,8 @@ class Mixture:
         num_fields, num_targets = len(fields_of(spec, "number")), num_number_targets(spec)
         shapes = numbers.shapes(num_fields, num_targets, spec.hidden_size, season_of(spec))
         parts = [Part(f"numbers.{name}", shape, dtype) for name, (shape, dtype) in shapes.items()]
-        said = [Part(f"forecast.{name}", (num_targets,)) for name in ("mean", "lower", "upper")]
-        return [*parts, *said, *Grid.parts(num_targets)]
+        said = [Part(name, (num_targets,), "i8" if name == "grid.decimals" else "f8") for name in SAID]
+        return [*parts, *said]
 
     @staticmethod
     def num_inputs(spec: StreamSpec, num_one_hot: int) -> int:
@@ -53,9 +55,10 @@ class Mixture:
         self.is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
         self.season = season_of(spec)
         self.state = numbers.State(*(block[f"numbers.{name}"] for name in numbers.State._fields))
-        self.mean, self.lower, self.upper = (block[f"forecast.{name}"] for name in ("mean", "lower", "upper"))
+        self.said = run.Said(*(block[name] for name in SAID))
+        self.mean, self.lower, self.upper = self.said[:3]
         # The mean squared error is least at the mean, which need not lie on the values' grid.
-        self.grid = Grid(block, is_rounding=self.loss == "huber")
+        self.kind = run.Kind(scoring.KINDS[self.loss], self.is_alone, self.loss == "huber")
         self.slopes = np.zeros(spec.hidden_size, np.float32)
 
     def init(self) -> None:
@@ -82,15 +85,20 @@ class Mixture:
 
     def score(self, values: np.ndarray) -> Score:
         """Compare the pending forecast and the naive one with the values (T,) that came."""
-        stats = self.state.stats[: self.num]
-        return score(self, self.loss, values, stats[:, LAST], stats[:, SCALE], is_alone=self.is_alone)
+        stats, loss, baseline = self.state.stats[: self.num], np.empty(self.num), np.empty(self.num)
+        num_covered = scoring.score(
+            self.kind.loss, self.is_alone, values, *self.said[:3], stats[:, LAST], stats[:, SCALE], loss, baseline
+        )
+        return Score(loss, baseline, num_covered)
 
     def learn(self, values: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
         """Learn from the values (F,), the core's state h (H,) being what it forecast from.
 
         Returns ∂loss/∂h (H,) float32 for the core; None where there was nothing to learn.
         """
-        self.grid.learn(values[: self.num], self.state.stats[: self.num, SCALE])
+        if self.kind.is_rounding:
+            said, scale = self.said, self.state.stats[: self.num, SCALE]
+            grid.learn(said.decimals, said.gain, said.plain, values[: self.num], scale)
         return self.slopes if numbers.learn(self.state, values, hidden, self.slopes) else None
 
     def advance(self, values: np.ndarray, t: float | None, x: np.ndarray, *, is_calendar: bool, learn: bool) -> None:
@@ -99,11 +107,7 @@ class Mixture:
 
     def forecast(self, hidden: np.ndarray) -> None:
         """Set the pending forecast, with the core's new state h (H,)."""
-        state = self.state
-        numbers.finish(state, hidden)
-        self.mean[:] = self.grid.forecast(state.mean)
-        self.lower[:] = np.minimum(state.bounds[:, 0], self.mean)
-        self.upper[:] = np.maximum(state.bounds[:, 1], self.mean)
+        run.forecast(self.state, self.said, self.kind, hidden)
 
     def widen(self, step: int) -> None:
         """Make the pending interval that of `step` steps ahead, as the stream's own errors ahead have grown."""

@@ -1,7 +1,7 @@
 """The results of a run of observations as rows of numbers, read as values only where somebody asks.
 
-A row is [seq, t, flags, loss, baseline loss, anomaly | prediction]. A prediction is, per number target, mean,
-lower, upper; per category target, ten (class, probability) pairs and the mass of the rest. NaN is None.
+The head of a row is `kernel.rows`'. A prediction is, per number target, mean, lower, upper; per category target, ten
+(class, probability) pairs and the mass of the rest. NaN is None.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy as np
 from uoro import limits
 from uoro.domain import CategoryPrediction, NumberPrediction, Prediction, Result
 from uoro.learning.encoder import Encoder
+from uoro.learning.kernel.rows import HAS_PREDICTION, IS_CALENDAR, LOSS, NUM_HEAD
 
-SEQ, T, FLAGS, LOSS, BASELINE_LOSS, ANOMALY, NUM_HEAD = range(7)
-IS_CALENDAR, HAS_PREDICTION = 1, 2
 TOP = limits.TOP_CATEGORIES
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MIN_DATE_S, MAX_DATE_S = -62_135_596_800, 253_402_300_799

@@ -16,11 +16,11 @@ MAX_SCALED_LOSS = 20.0
 
 
 class Score(NamedTuple):
-    """What the pending forecast was worth, per target (T,); NaN where the value is missing."""
+    """What the pending forecast was worth, per target (T,), NaN where the value is missing; intervals that held it."""
 
     loss: np.ndarray
     baseline_loss: np.ndarray
-    is_covered: np.ndarray
+    num_covered: int
 
 
 class Forecast(Protocol):
@@ -69,4 +69,4 @@ def score(
         if kind == "squared":
             width, most = width**2, most**2
         loss, baseline = np.minimum(loss / width, most), np.minimum(baseline / width, most)
-    return Score(loss, baseline, (values >= pending.lower) & (values <= pending.upper))
+    return Score(loss, baseline, int(((values >= pending.lower) & (values <= pending.upper)).sum()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from uoro.errors import CorruptRecord
-from uoro.learning.grid import MAX_DECIMALS
+from uoro.learning.kernel.grid import MAX_DECIMALS
 from uoro.learning.kernel.numeric.bounds import unsound_part as unsound_number
 from uoro.learning.learner import Learner
 from uoro.learning.mixture import Mixture

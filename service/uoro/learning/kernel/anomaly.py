@@ -23,6 +23,7 @@ it is learned. A missing value (NaN) scores NaN and changes nothing.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,6 +77,17 @@ RANKS, RANKS_BODY, BODY_PER_NAT, REACH_FIRST_LOG2, REACH_PER_OCTAVE = 128, 96, 4
 
 COUNT, LAST, SCALE, CENTRE, SPREAD, DRIFT, SEASON_DRIFT, PEAK, FALL, WEIGHT, TOTAL, ACTIVITY, RESTARTS = range(13)
 NUM_MOMENTS = 13
+
+
+class State(NamedTuple):
+    """Views of the parts of one stream's block."""
+
+    moments: np.ndarray
+    ranges: np.ndarray
+    slots: np.ndarray
+    slot_rows: np.ndarray
+    body: np.ndarray
+    ranks: np.ndarray
 
 
 def parts(num_targets: int) -> list[Part]:

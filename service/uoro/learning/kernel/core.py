@@ -15,7 +15,7 @@ from uoro.learning.kernel.exact import rtrl, snap1, tbptt
 from uoro.learning.kernel.family import Memory, family
 from uoro.learning.kernel.jacobian import Point
 from uoro.learning.kernel.jit import is_finite, jit
-from uoro.learning.kernel.noise import signs
+from uoro.learning.kernel.noise import signs, uniform
 from uoro.learning.kernel.optimizers import Descent, move, move_all, schedule
 
 PARTS = (
@@ -30,11 +30,17 @@ PARTS = (
     INFLUENCE_NORMS, PAIRS, CHUNK_PREVIOUS, CHUNK_X, CHUNK_W, CHUNK_LENGTH, MEAN, SQUARE, READOUT_MEAN, READOUT_SQUARE,
 ) = range(len(PARTS))  # fmt: skip
 
-SIZES = ("cell", "estimator", "optimizer", "gates", "states", "units", "inputs", "outputs", "copies", "truncation")
+SIZES = (
+    "cell", "estimator", "optimizer", "gates", "states", "units", "inputs", "outputs", "copies", "truncation",
+    "biased_gate",
+)  # fmt: skip
 CELL, ESTIMATOR, OPTIMIZER, NUM_GATES, NUM_STATES = range(5)
-NUM_UNITS, NUM_INPUTS, NUM_OUTPUTS, NUM_COPIES, TRUNCATION = range(5, len(SIZES))
-RATES = ("learning_rate", "decay", "epsilon", "clip", "memory_decay", "weight")
-LEARNING_RATE, DECAY, ADAM_EPSILON, CLIP, MEMORY_DECAY, WEIGHT = range(len(RATES))
+NUM_UNITS, NUM_INPUTS, NUM_OUTPUTS, NUM_COPIES, TRUNCATION, BIASED_GATE = range(5, len(SIZES))
+RATES = ("learning_rate", "decay", "epsilon", "clip", "memory_decay", "weight", "gate_bias")
+LEARNING_RATE, DECAY, ADAM_EPSILON, CLIP, MEMORY_DECAY, WEIGHT, GATE_BIAS = range(len(RATES))
+
+INIT_STEP = np.uint64(2**63)
+"""The step under which θ is drawn: no step of the noise ν ever has it."""
 
 FROZEN, FAMILY, SNAP1, RTRL, TBPTT = range(5)
 MAX_PARAMETER = np.float32(1e6)
@@ -45,6 +51,26 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 def part(f4, places, which):
     """A part of the block as a vector."""
     return f4[places[which, 0] : places[which, 0] + places[which, 1]]
+
+
+@jit
+def init(f4, places, sizes, rates, seed, statistics):
+    """Draw θ from the seed, uniform within ±1/√H; the state, the readout and all memories start at zero."""
+    for which in range(len(PARTS)):
+        part(f4, places, which)[:] = ZERO
+    statistics[:] = 0.0
+    H, num_inputs = sizes[NUM_UNITS], sizes[NUM_INPUTS]
+    num_rows, num_weights = sizes[NUM_GATES] * H, num_inputs + H + 2
+    rows = part(f4, places, THETA).reshape((num_rows, -1))
+    drawn = np.empty(num_rows * num_weights, np.float32)
+    uniform(seed, INIT_STEP, drawn)
+    root = np.float32(np.sqrt(np.float64(H)))
+    for r in range(num_rows):
+        for j in range(num_weights):
+            rows[r, j] = drawn[r * num_weights + j] / root
+    start = sizes[BIASED_GATE] * H
+    for r in range(max(start, 0), start + H):  # none for a cell without such a gate, which is -1
+        rows[r, num_inputs] += np.float32(rates[GATE_BIAS])
 
 
 @jit

@@ -1,0 +1,56 @@
+"""A run of observations in one compiled call, for the streams that have only numbers: `kernel.numeric.run`, bound."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from uoro.learning.kernel.numeric import run as kernel
+from uoro.learning.kernel.numeric.run import Account, Core
+from uoro.learning.mixture import Mixture
+from uoro.learning.spec import StreamSpec
+
+FUSED_LEARNERS = ("uoro", "frozen")
+"""Learners that are compiled with the rest; few streams ask for the others, and compiling them takes a while."""
+
+
+class Path(NamedTuple):
+    """What is said for the next L observations, (L, T) each."""
+
+    means: np.ndarray
+    lowers: np.ndarray
+    uppers: np.ndarray
+
+
+class Fused:
+    """A learner's parts as the compiled run takes them."""
+
+    __slots__ = ("_account", "_core", "_numbers")
+
+    def __init__(self, core: Core, numbers: Mixture, account: Account) -> None:
+        self._core, self._numbers, self._account = core, numbers, account
+
+    def run(self, values: np.ndarray, times: np.ndarray, dates: np.ndarray, out: np.ndarray, *, learn: bool) -> int:
+        """Take in values (N, F) at times (N,), out (N + 1, width) the rows; returns how many before a path is due."""
+        numbers = self._numbers
+        taken: int = kernel.run(
+            self._core, numbers.state, numbers.said, self._account, numbers.kind, values, times, dates, learn, out
+        )
+        return taken
+
+    def look_ahead(self, length: int) -> Path:
+        """What is said for the next so many observations, each forecast taken for true; it ruins the state."""
+        numbers = self._numbers
+        path = Path(*(np.empty((length, numbers.num)) for _ in Path._fields))
+        kernel.look_ahead(self._core, numbers.state, numbers.said, numbers.kind, *path)
+        return path
+
+
+def can_fuse(spec: StreamSpec) -> bool:
+    """Whether streams of a spec take this way: there is nothing but numbers, and the core is compiled with them."""
+    return (
+        spec.aggregation == "boa"
+        and spec.learner.name in FUSED_LEARNERS
+        and all(field.type == "number" for field in spec.fields.values())
+    )
