@@ -14,16 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uoro.learning import noise
+from uoro.learning import elementwise, noise
 from uoro.learning.block import Block, Layout, Part
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
+from uoro.learning.kernel.elementwise import LRU
 from uoro.learning.kernel.family import NUM_STATISTICS
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
 from uoro.learning.spec import LearnerSpec, StreamSpec
 
-INIT_STEP = 2**63
-"""The step under which θ is drawn: no step of the noise ν ever has it."""
 EPSILON = 1e-8
 
 
@@ -48,6 +47,7 @@ CELLS = {
     "rnn": CellShape(RNN, 1, 1, 1, -1),
     "gru": CellShape(GRU, 3, 1, 4, 1),
     "lstm": CellShape(LSTM, 4, 2, 5, 1),
+    "lru": CellShape(LRU, 1, 3, 6, -1),
 }
 ESTIMATORS = {
     "frozen": kernel.FROZEN,
@@ -70,9 +70,14 @@ class CoreShape:
         self.num_units = spec.hidden_size
         self.num_inputs = num_inputs
         self.num_outputs = num_outputs
-        self.num_columns = num_inputs + spec.hidden_size + 2
+        self.is_elementwise = spec.cell == "lru"
+        self.num_columns = (
+            elementwise.num_rows(num_inputs) if self.is_elementwise else num_inputs + spec.hidden_size + 2
+        )
         self.num_parameters = self.cell.num_gates * spec.hidden_size * self.num_columns
         self.learner, self.optimizer = spec.learner, spec.optimizer
+        has_no_noise = self.is_elementwise and elementwise.is_exact(spec.learner)
+        self.num_copies = 0 if has_no_noise else num_copies(spec.learner)
         self.nothing = np.zeros(spec.hidden_size, np.float32)
         self.sizes = np.array(
             [
@@ -84,7 +89,7 @@ class CoreShape:
                 spec.hidden_size,
                 num_inputs,
                 num_outputs,
-                num_copies(spec.learner),
+                self.num_copies,
                 spec.learner.truncation,
             ],
             dtype=np.int64,
@@ -132,10 +137,11 @@ class CoreShape:
 
     def _memories(self, state: int) -> dict[str, tuple[int, ...]]:
         """Shapes of what the estimator remembers; the names are those of `kernel.core`."""
-        P, c = self.num_parameters, self.cell.num_states
+        P, c, k = self.num_parameters, self.cell.num_states, self.num_copies
         match self.learner.name:
+            case "uoro" | "snap1" | "rtrl" if self.is_elementwise:
+                return elementwise.memories(self.num_inputs, self.num_units, k)
             case "uoro":
-                k = num_copies(self.learner)
                 shapes: dict[str, tuple[int, ...]] = {
                     "s_tilde": (k, state),
                     "theta_tilde": (k, P),
@@ -160,8 +166,8 @@ class Core:
     """The core of one stream, bound to its block.
 
     Attributes:
-        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh]. readout: (O, H+1) weights and bias.
-        x: (I,) the newest input. hidden: (H,) what of the state is read out.
+        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh], or as in `elementwise`.
+        readout: (O, H+1) weights and bias. x: (I,) the newest input. hidden: (H,) what of the state is read out.
         output: (O,) the pending prediction in the loss's own units.
         steps: (3,) observations listened to, updates of the cell, updates of the readout.
     """
@@ -201,7 +207,10 @@ class Core:
             memory[...] = 0.0
         self.weighing[:] = 0.0
         shape, units = self.shape, self.shape.num_units
-        self.theta[:] = noise.uniform(shape.seed, INIT_STEP, shape.num_parameters) / np.float32(math.sqrt(units))
+        if shape.is_elementwise:
+            self.theta[:] = elementwise.draw(shape.seed, shape.num_inputs, units)
+            return
+        self.theta[:] = noise.uniform(shape.seed, noise.INIT_STEP, shape.num_parameters) / np.float32(math.sqrt(units))
         if shape.cell.biased_gate >= 0:
             rows = self.theta.reshape(-1, shape.num_columns)
             start = shape.cell.biased_gate * units
@@ -216,8 +225,11 @@ class Core:
         where = (self._f4, self._places, shape.sizes, shape.rates)
         given = self.output if slope is None else slope.astype(np.float32)
         also = shape.nothing if direct is None else direct
-        if shape.learner.name in {"uoro", "frozen"}:
-            num_resets = kernel.learn(*where, shape.seed, self.steps, self.weighing, given, also, slope is not None)
+        also_known = (shape.seed, self.steps, self.weighing, given, also, slope is not None)
+        if shape.is_elementwise:
+            num_resets = kernel.learn_elementwise(*where, *also_known)
+        elif shape.learner.name in {"uoro", "frozen"}:
+            num_resets = kernel.learn(*where, *also_known)
         else:
             num_resets = kernel.learn_exactly(*where, self.steps, given, also, slope is not None)
         self.num_resets += num_resets
@@ -227,7 +239,8 @@ class Core:
     def advance(self) -> None:
         """Listen to the input that stands in `x` and read the next prediction."""
         self.steps[0] += 1
-        if not kernel.advance(self._f4, self._places, self.shape.sizes):
+        advance = kernel.advance_elementwise if self.shape.is_elementwise else kernel.advance
+        if not advance(self._f4, self._places, self.shape.sizes):
             self.reset()
 
     def forget_influence(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import uintp as U
 
+from uoro.learning.kernel import elementwise
 from uoro.learning.kernel.cells import forward, linearize
 from uoro.learning.kernel.exact import rtrl, snap1, tbptt
 from uoro.learning.kernel.family import family
@@ -125,15 +126,88 @@ def learn_exactly(f4, places, sizes, rates, steps, slope, direct, has_loss):
 
 
 @jit
+def learn_elementwise(f4, places, sizes, rates, seed, steps, statistics, slope, direct, has_loss):
+    """The same for the linear recurrent unit, whatever its learner."""
+    is_sound = True
+    if sizes[ESTIMATOR] != FROZEN:
+        gradient = np.empty(places[THETA, 1], np.float32)
+        w = _slope_of_state(f4, places, sizes, slope, direct, has_loss)
+        is_sound, has_gradient = _estimate_elementwise(
+            f4, places, sizes, rates, seed, steps, statistics, w, has_loss, gradient
+        )
+        if is_sound and has_gradient:
+            is_sound = elementwise.clipped(gradient, rates[CLIP])
+        if not is_sound:
+            forget_influence(f4, places)
+        elif has_gradient:
+            steps[1] += 1
+            rate, epsilon = schedule(
+                sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1]
+            )
+            mean, square = part(f4, places, MEAN), part(f4, places, SQUARE)
+            move(sizes[OPTIMIZER], part(f4, places, THETA), U(0), gradient, mean, square, rate, epsilon)
+    if has_loss:
+        _learn_readout(f4, places, sizes, rates, steps, slope)
+    return 0 if is_sound else 1
+
+
+@jit
+def _estimate_elementwise(f4, places, sizes, rates, seed, steps, statistics, w, has_loss, gradient):
+    """gradient (P,) for w (3, H) = ∂loss/∂s, by the exact influence, plain UORO or chunked backpropagation.
+
+    Returns whether the memory and the gradient are finite, and whether there is a gradient.
+    """
+    x, previous = part(f4, places, X), part(f4, places, PREVIOUS)
+    k, c, H = sizes[NUM_COPIES], sizes[NUM_STATES], sizes[NUM_UNITS]
+    if sizes[ESTIMATOR] == TBPTT:
+        T = sizes[TRUNCATION]
+        is_over = elementwise.tbptt(
+            part(f4, places, THETA), previous, x, w.reshape(c * H),
+            part(f4, places, CHUNK_PREVIOUS).reshape((T, c * H)), part(f4, places, CHUNK_X).reshape((T, x.size)),
+            part(f4, places, CHUNK_W).reshape((T, c * H)), part(f4, places, CHUNK_LENGTH), gradient,
+        )  # fmt: skip
+        return not is_over or elementwise.is_all_finite(gradient), is_over
+    activations = part(f4, places, ACTIVATIONS)
+    slopes = np.empty((elementwise.NUM_SLOPES, H), np.float32)
+    elementwise.linearize(previous, part(f4, places, STATE)[:H], activations, slopes)
+    if k == 0:
+        return elementwise.exact(activations, x, slopes, w[0], part(f4, places, INFLUENCE), gradient), has_loss
+    nu = np.empty((k, c, H), np.float32)
+    signs(seed, steps[0], nu)
+    is_sound = elementwise.uoro(
+        activations, x, slopes, w[0], has_loss,
+        part(f4, places, S_TILDE).reshape((k, c, H)), part(f4, places, THETA_TILDE).reshape((k, gradient.size)), nu,
+        np.float32(rates[MEMORY_DECAY]), np.float32(rates[WEIGHT]), statistics, gradient,
+    )  # fmt: skip
+    return is_sound, has_loss
+
+
+@jit
 def advance(f4, places, sizes):
     """Listen to the input that stands in the block and read the next prediction. False if it is not finite."""
     state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
     previous[:] = state
-    H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
-    num_rows = sizes[NUM_GATES] * H
+    num_rows = sizes[NUM_GATES] * sizes[NUM_UNITS]
     W = part(f4, places, THETA).reshape((num_rows, -1))
     p, q = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
     forward(sizes[CELL], W, previous, part(f4, places, X), state, part(f4, places, ACTIVATIONS), p, q)
+    return _read_out(f4, places, sizes)
+
+
+@jit
+def advance_elementwise(f4, places, sizes):
+    """The same for the linear recurrent unit."""
+    state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
+    previous[:] = state
+    activations = part(f4, places, ACTIVATIONS)
+    elementwise.forward(part(f4, places, THETA), previous, part(f4, places, X), state, activations)
+    return _read_out(f4, places, sizes)
+
+
+@jit
+def _read_out(f4, places, sizes):
+    """output ← readout [h; 1]. False if it or the state is not finite."""
+    state, H, num_outputs = part(f4, places, STATE), sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
     readout = part(f4, places, READOUT).reshape((num_outputs, H + 1))
     output = part(f4, places, OUTPUT)
     total = ZERO
