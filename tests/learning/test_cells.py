@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -52,7 +54,7 @@ def test_lru_is_the_paper_in_complex_numbers(seed: int) -> None:
 
 
 def test_lru_is_drawn_on_a_ring() -> None:
-    """Memories from 1 to 100 steps, as many in each decade; phases over a half circle; B of variance 1/(I + 1)."""
+    """Memories from 1 to 100 steps, as many in each decade; half of the phases below π/4; B of variance 1/(I + 1)."""
     cell = make_cell("lru", 4000, 3)
     theta = cell.init(7)
     assert torch.equal(theta, cell.init(7))
@@ -65,6 +67,7 @@ def test_lru_is_drawn_on_a_ring() -> None:
     assert 99.0 < memory.max() <= 100.001
     assert (memory < 10).float().mean() == pytest.approx(0.5, abs=0.03)
     assert 0.0 <= rows[9].min() < 0.01
+    assert (rows[9] < math.pi / 4).float().mean() == pytest.approx(0.5, abs=0.03)
     assert 3.13 < rows[9].max() <= 3.1416
     assert rows[:8].square().mean() == pytest.approx(0.5 / 4, rel=0.03)
 

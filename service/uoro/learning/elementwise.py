@@ -30,16 +30,17 @@ def is_exact(learner: LearnerSpec) -> bool:
 
 
 def draw(seed: int, num_inputs: int, num_units: int) -> np.ndarray:
-    """θ (P,) float32: memories e^-ν log-uniform from 1 to LONGEST steps, φ uniform in [0, π), B of variance 1/(I + 1).
+    """θ (P,) float32: memories e^-ν log-uniform from 1 to LONGEST steps, φ = π v², v uniform; B of variance 1/(I + 1).
 
-    Nothing is known of the time scale of a stream, so all are equally likely; of real signals φ and -φ say the same;
-    inputs of unit variance make states of unit size.
+    Nothing is known of the time scale of a stream, so all are equally likely. Of real signals φ and -φ say the same,
+    and most vary slowly against their sampling: half of the units turn once in eight steps or slower, the rest reach
+    up to π. Inputs of unit variance make states of unit size.
     """
     theta = noise.uniform(seed, noise.INIT_STEP, num_rows(num_inputs) * num_units)
     rows = theta.reshape(-1, num_units)
     rows[:-2] *= np.float32(math.sqrt(1.5 / (num_inputs + 1)))
     rows[-2] = np.float32(-0.5 * math.log(LONGEST)) * (1.0 + rows[-2])
-    rows[-1] = np.float32(0.5 * math.pi) * (1.0 + rows[-1])
+    rows[-1] = np.float32(0.25 * math.pi) * (1.0 + rows[-1]) ** 2
     return theta
 
 

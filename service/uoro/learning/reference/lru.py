@@ -47,16 +47,15 @@ class Lru:
         self.num_activations = 6 * hidden_size
 
     def init(self, seed: int) -> Tensor:
-        """θ (P,) float32: memories e^-ν log-uniform from 1 to LONGEST steps, φ uniform in [0, π), B in a square.
+        """θ (P,) float32: memories e^-ν log-uniform from 1 to LONGEST steps, φ = π v², v uniform; B in a square.
 
-        Nothing is known of the time scale of a stream, so all are equally likely; of real signals φ and -φ say the
-        same. B's variance is 1/(I + 1), so that inputs of unit variance make a z of unit size.
+        `uoro.learning.elementwise` says why. B's variance is 1/(I + 1): inputs of unit variance make z of unit size.
         """
         theta = torch.from_numpy(noise.uniform(seed, noise.INIT_STEP, self.num_parameters))
         rows = theta.view(self.num_gates, -1)
         rows[:-2] *= math.sqrt(1.5 / (self.input_size + 1))
         rows[-2] = -0.5 * math.log(LONGEST) * (1.0 + rows[-2])
-        rows[-1] = 0.5 * math.pi * (1.0 + rows[-1])
+        rows[-1] = 0.25 * math.pi * (1.0 + rows[-1]).square()
         return theta
 
     def forward(self, theta: Tensor, state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
