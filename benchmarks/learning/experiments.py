@@ -31,6 +31,7 @@ from uoro.learning.block import Block, Layout
 from uoro.learning.core import Core, CoreShape
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.elementary import exp
+from uoro.learning.kernel.elementwise import LRU
 from uoro.learning.kernel.jit import jit
 from uoro.learning.spec import StreamSpec
 
@@ -85,6 +86,11 @@ LEARNERS = {
     "TBPTT(16) LSTM-64": one("lstm", 64, {"name": "tbptt", "truncation": 16}),
     "TBPTT(16) LSTM-16": one("lstm", 16, {"name": "tbptt", "truncation": 16}),
     "TBPTT(16) RNN-24": one("rnn", 24, {"name": "tbptt", "truncation": 16}),
+    "LRU-64 exact": one("lru", 64, {"name": "rtrl"}),
+    "LRU-64 exact η .003": one("lru", 64, {"name": "rtrl"}, 3e-3),
+    "LRU-256 exact η .003": one("lru", 256, {"name": "rtrl"}, 3e-3),
+    "frozen LRU-64": one("lru", 64, {"name": "frozen"}),
+    "behind one exact step GRU-64": one("gru", 64, BEHIND),
     "frozen LSTM-16": one("lstm", 16, {"name": "frozen"}),
 }
 PLANS: dict[str, list[tuple[str, int, str, int]]] = {
@@ -97,6 +103,20 @@ PLANS: dict[str, list[tuple[str, int, str, int]]] = {
         ("brackets", 600_000, "UORO rank 8 RNN-24", 1),
         ("brackets", 600_000, "TBPTT(16) RNN-24", 1),
         ("brackets", 600_000, "RTRL RNN-24", 1),
+    ],
+    "elementwise": [
+        ("brackets", 300_000, "LRU-64 exact", 3),
+        ("brackets", 300_000, "LRU-64 exact η .003", 3),
+        ("brackets", 300_000, "LRU-256 exact η .003", 1),
+        ("brackets", 300_000, "frozen LRU-64", 1),
+        ("brackets", 300_000, "behind one exact step LSTM-64", 1),
+        ("brackets", 300_000, "behind one exact step GRU-64", 1),
+        ("anbn", 300_000, "LRU-64 exact", 3),
+        ("anbn", 300_000, "LRU-64 exact η .003", 3),
+        ("anbn", 300_000, "LRU-256 exact η .003", 1),
+        ("anbn", 300_000, "frozen LRU-64", 1),
+        ("anbn", 300_000, "behind one exact step LSTM-64", 1),
+        ("anbn", 300_000, "behind one exact step GRU-64", 1),
     ],
     "all": [
         ("anbn", 1_000_000, "default LSTM-64", 3),
@@ -118,6 +138,16 @@ PLANS: dict[str, list[tuple[str, int, str, int]]] = {
         ("brackets", 1_000_000, "pair LSTM-64", 3),
     ],
 }
+
+
+@jit
+def learn(f4, places, sizes, rates, seed, steps, weighing, slope, nothing, has_loss):  # noqa: ANN001, ANN201 - compiled
+    """One update by whichever entry point is a core's; returns its numeric resets."""
+    if sizes[kernel.CELL] == LRU:
+        return kernel.learn_elementwise(f4, places, sizes, rates, seed, steps, weighing, slope, nothing, has_loss)
+    if sizes[kernel.ESTIMATOR] <= kernel.FAMILY:
+        return kernel.learn(f4, places, sizes, rates, seed, steps, weighing, slope, nothing, has_loss)
+    return kernel.learn_exactly(f4, places, sizes, rates, steps, slope, nothing, has_loss)
 
 
 @jit
@@ -148,19 +178,17 @@ def run(f4, places, sizes, rates, steps, weighing, resets, seed, symbols, first,
         for i in range(num_cores):
             p[i, y] -= np.float32(1.0)
             if first + t > 0:
-                if sizes[i, kernel.ESTIMATOR] <= kernel.FAMILY:
-                    resets[i] += kernel.learn(
-                        f4[i], places[i], sizes[i], rates[i], seed, steps[i], weighing[i], p[i], nothing, True
-                    )
-                else:
-                    resets[i] += kernel.learn_exactly(
-                        f4[i], places[i], sizes[i], rates[i], steps[i], p[i], nothing, True
-                    )
+                resets[i] += learn(
+                    f4[i], places[i], sizes[i], rates[i], seed, steps[i], weighing[i], p[i], nothing, True
+                )
             x = kernel.part(f4[i], places[i], kernel.X)
             x[:] = np.float32(0.0)
             x[y] = np.float32(1.0)
             steps[i, 0] += 1
-            kernel.advance(f4[i], places[i], sizes[i])
+            if sizes[i, kernel.CELL] == LRU:
+                kernel.advance_elementwise(f4[i], places[i], sizes[i])
+            else:
+                kernel.advance(f4[i], places[i], sizes[i])
     bits[0] = total / symbols.size / LN2
     return omega
 

@@ -1,6 +1,7 @@
 """All numeric streams against the last value and the peers of `baselines.json`, by its protocol, on the default spec.
 
     STREAMS_DATA_DIR=… python benchmarks/learning/ratios.py [--rows 12000] [--fields target|all] [--learner frozen]
+        [--cell lru] [--aggregation none] [--only-baselines]
 
 Prequential, one step ahead; the first 100 rows are unscored, but for the column `first`, rows 2 to 200. `mae` is the
 ratio
@@ -149,12 +150,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=12_000)
     parser.add_argument("--fields", choices=["target", "all"], default="target")
     parser.add_argument("--learner", help="in place of the default: frozen, snap1, rtrl, …")
+    parser.add_argument("--cell", help="in place of the default: lru, lstm, rnn, linear")
+    parser.add_argument("--aggregation", help="none: the recurrent model alone")
+    parser.add_argument("--only-baselines", action="store_true", help="the series of baselines.json only")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     directory = Path(os.environ["STREAMS_DATA_DIR"])
     options: dict[str, Any] = {"learner": {"name": chosen.learner}} if chosen.learner else {}
+    options |= {name: getattr(chosen, name) for name in ("cell", "aggregation") if getattr(chosen, name)}
+    baselines = list(json.loads((directory / "baselines.json").read_text())["numeric"])
+    streams = numeric_streams(directory)
+    if chosen.only_baselines:
+        streams = [(stream, target) for stream, target in streams if stream in baselines]
     found: dict[str, dict[str, float]] = {}
-    for stream, target in track(numeric_streams(directory), "streams"):
+    for stream, target in track(streams, "streams"):
         rows, micros, _ = forecasts(stream, target, directory, chosen.rows, chosen.fields, options)
         found[stream] = {**judge(rows), "us": micros}
     console = Console(width=130)
@@ -164,7 +173,6 @@ def main() -> None:
             name, *(f"{row[key]:.3f}" for key in ("mae2k", "mae", "first", "is", "coverage")), f"{row['us']:.0f}"
         )
     console.print(table)
-    baselines = list(json.loads((directory / "baselines.json").read_text())["numeric"])
     for name, line in summary(found, baselines).items():
         console.print(f"{name}: {line}")
     if chosen.json:

@@ -38,6 +38,7 @@ LEARNERS = {
     "default (remainder, rank 2, λ auto)": {"name": "uoro", "rank": 2, "control_variate": "snap1", "weight": "auto"},
     "behind one exact step": {"name": "uoro", "control_variate": "snap1", "weight": 0.0},
 }
+ELEMENTWISE = {"exact (rtrl)": {"name": "rtrl"}, "uoro, rank 1": LEARNERS["uoro, rank 1"]}
 
 
 def spec_of(cell: str, units: int, learner: dict[str, object]) -> StreamSpec:
@@ -60,6 +61,18 @@ def drive(f4, places, sizes, rates, steps, weighing, slope, nothing, num):  # no
         kernel.learn(f4, places, sizes, rates, 7, steps, weighing, slope, nothing, True)
 
 
+@jit
+def drive_elementwise(f4, places, sizes, rates, steps, weighing, slope, nothing, num):  # noqa: ANN001, ANN201 - compiled
+    """The same for the linear recurrent unit, which has entry points of its own."""
+    x = kernel.part(f4, places, kernel.X)
+    for t in range(num):
+        for j in range(x.size):
+            x[j] = np.float32(((t * 7 + j * 3) % 11) * 0.1 - 0.5)
+        steps[0] += 1
+        kernel.advance_elementwise(f4, places, sizes)
+        kernel.learn_elementwise(f4, places, sizes, rates, 7, steps, weighing, slope, nothing, True)
+
+
 def measure(once: Callable[[], None], num: int, repetitions: int) -> tuple[float, float]:
     """Least and median microseconds a step."""
     once()
@@ -80,9 +93,8 @@ def compiled(spec: StreamSpec) -> Callable[[], None]:
     core.init()
     slope = np.full(1, 0.01, np.float32)
     f4 = block.bytes.view(np.float32)
-    return lambda: drive(
-        f4, places, shape.sizes, shape.rates, core.steps, core.weighing, slope, shape.nothing, NUM_STEPS
-    )
+    run = drive_elementwise if spec.cell == "lru" else drive
+    return lambda: run(f4, places, shape.sizes, shape.rates, core.steps, core.weighing, slope, shape.nothing, NUM_STEPS)
 
 
 def closed_forms(spec: StreamSpec, num: int) -> Callable[[], None]:
@@ -136,8 +148,8 @@ def main() -> None:
         "cell", "learner", *(f"{units} units" for units in (8, 16, 32, 64)), title="µs a step, least / median"
     )
     gru_32 = 0.0
-    for cell in ("gru", "lstm", "rnn"):
-        for name, learner in LEARNERS.items():
+    for cell in ("gru", "lstm", "rnn", "lru"):
+        for name, learner in (ELEMENTWISE if cell == "lru" else LEARNERS).items():
             row = []
             for units in (8, 16, 32, 64):
                 best, median = measure(compiled(spec_of(cell, units, learner)), NUM_STEPS, repetitions)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from api_ground import SMALL, Server, quote, serving
 from pydantic import TypeAdapter
+from safetensors.numpy import load
 
 from uoro.api import schemas
 
@@ -384,6 +385,36 @@ def test_export_and_import_carry_a_whole_model(server: Server) -> None:
     problem(server.client.put("/v1/streams/bad/import", content=b""), 422, "invalid_import")
     problem(server.client.put("/v1/streams/bad/import?replace=maybe", content=b""), 422, "invalid_request")
     problem(server.client.get("/v1/streams/bad"), 404, "unknown_stream")
+
+
+def test_a_stream_of_an_lru_does_all_that_a_stream_does(server: Server) -> None:
+    """One array or one by one, the exported bits are equal; frozen, restored and imported it goes on."""
+    spec = {**SMALL, "cell": "lru", "learner": {"name": "rtrl"}}
+    for name in ("whole", "piecewise"):
+        created = server.client.put(f"/v1/streams/lru-{name}", json={"spec": spec})
+        assert (created.status_code, created.json()["spec"]["cell"]) == (201, "lru")
+    observations = [{"x": {"v": float(i % 7)}, "t": 60.0 * i} for i in range(20)]
+    assert server.client.post("/v1/streams/lru-whole/observations", json=observations).json()["accepted"] == 20
+    for observation in observations:
+        server.client.post("/v1/streams/lru-piecewise/observations", json=[observation])
+    whole, piecewise = (server.client.get(f"/v1/streams/lru-{n}/export").content for n in ("whole", "piecewise"))
+    parts = load(piecewise)
+    assert all(value.tobytes() == parts.pop(name).tobytes() for name, value in load(whole).items())
+    assert not parts
+    path = "/v1/streams/lru-whole"
+    assert server.client.get(f"{path}/metrics").json()["influence_norm"].keys() == {"influence"}
+    assert server.client.post(f"{path}/snapshots", json={"name": "v1"}).status_code == 201
+    assert server.client.post(f"{path}/freeze").json()["state"] == "frozen"
+    server.observe("lru-whole", 3.0)
+    assert server.client.post(f"{path}/unfreeze").json()["state"] == "learning"
+    assert server.client.post(f"{path}/snapshots/v1/restore").json()["last_seq"] == 20
+    assert (
+        load(server.client.get(f"{path}/export").content)["core.theta"].tolist() == load(whole)["core.theta"].tolist()
+    )
+    taken = server.client.put("/v1/streams/lru-imported/import", content=whole)
+    assert (taken.status_code, taken.json()["last_seq"]) == (201, 20)
+    server.observe("lru-imported", 1.0)
+    assert server.client.get("/v1/streams/lru-imported/metrics").json()["numeric_resets"] == 0
 
 
 def test_a_clone_starts_from_the_same_model(server: Server) -> None:

@@ -94,3 +94,9 @@ def test_observations_come_as_json_and_as_ndjson(document: dict[str, Any]) -> No
     for path in ("/v1/streams/{stream}/observations", "/v1/observations"):
         content = document["paths"][path]["post"]["requestBody"]["content"]
         assert content.keys() == {"application/json", "application/x-ndjson"}
+
+
+def test_every_cell_is_offered(document: dict[str, Any]) -> None:
+    """The spec's schema lists the cells of the contract, and no other."""
+    cells = document["components"]["schemas"]["StreamSpec"]["properties"]["cell"]["enum"]
+    assert set(cells) == {"gru", "lstm", "rnn", "lru", "linear"}

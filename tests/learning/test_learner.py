@@ -19,7 +19,7 @@ from uoro.learning.spec import StreamSpec
 
 BATTERY = list(
     itertools.product(
-        ["gru", "lstm", "rnn", "linear"],
+        ["gru", "lstm", "rnn", "lru", "linear"],
         ["uoro", "snap1", "rtrl", "tbptt", "frozen"],
         ["adam", "sgd", "rmsprop"],
         ["auto", "gaussian", "squared"],
@@ -207,6 +207,33 @@ def test_frozen_stream_learns_nothing_but_listens() -> None:
     learner.unfreeze()
     assert not learner.block["estimator.theta_tilde"].any()
     learner.observe(seen[0])
+
+
+@pytest.mark.parametrize(
+    ("learner", "parts"),
+    [
+        ({}, {"influence"}),
+        ({"name": "uoro", "rank": 2}, {"s_tilde", "theta_tilde"}),
+        ({"name": "tbptt"}, set()),
+        ({"name": "frozen"}, set()),
+    ],
+)
+def test_influence_of_an_lru_is_shown_and_dropped_as_any(learner: dict[str, Any], parts: set[str]) -> None:
+    """By default the exact influence alone; frozen it stays as it was, and learning resumes from none."""
+    model = Learner.new(spec_of(fields=MIXED, cell="lru", **({"learner": learner} if learner else {})))
+    for observation in mixed(40):
+        model.observe(observation)
+    norms = model.metrics().influence_norm
+    assert set(norms) == parts
+    assert all(norm > 0 for norm in norms.values())
+    for observation in mixed(10, seed=1):
+        model.observe(observation, learn=False)
+    assert model.metrics().influence_norm == norms
+    model.unfreeze()
+    assert not any(model.metrics().influence_norm.values())
+    for observation in mixed(10, seed=2):
+        model.observe(observation)
+    assert model.metrics().numeric_resets == 0
 
 
 def test_recent_results_are_kept() -> None:

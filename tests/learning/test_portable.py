@@ -80,6 +80,9 @@ def rewritten(file: bytes, change: Change) -> bytes:
     [
         {},
         {"learner": {"name": "rtrl"}, "cell": "lstm"},
+        {"cell": "lru"},
+        {"cell": "lru", "aggregation": "none", "learner": {"name": "uoro", "rank": 2}},
+        {"cell": "lru", "learner": {"name": "tbptt", "truncation": 7}},
         {"learner": {"name": "tbptt", "truncation": 7}, "season": 5},
         {"learner": {"name": "snap1"}, "optimizer": {"name": "sgd"}, "season": "none"},
         {"learner": {"name": "frozen"}, "cell": "linear", "aggregation": "none"},
@@ -251,6 +254,15 @@ def test_hostile_contents_are_refused(change: Change) -> None:
     """With a checksum that fits, so that only the check meant can refuse."""
     with pytest.raises(InvalidImport):
         from_safetensors(rewritten(FILE, change))
+
+
+@pytest.mark.parametrize("index", [0, 5, 6], ids=["Re λ", "Im λ", "γ"])
+def test_an_lru_outside_the_circle_is_refused(index: int) -> None:
+    """|λ| or γ beyond 1 would make the state of the next steps grow without bound; its own file is taken."""
+    file = to_safetensors(model_of(cell="lru"))
+    from_safetensors(rewritten(file, put("core.x", 0.5)))
+    with pytest.raises(InvalidImport, match="activations"):
+        from_safetensors(rewritten(file, put("core.activations", 1.001, index)))
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ SPECS = {
     "squared": {"loss": "squared", "cell": "linear", "optimizer": {"name": "sgd", "learning_rate": 0.1}},
     "rtrl": {"learner": {"name": "rtrl"}, "cell": "linear"},
     "tbptt": {"learner": {"name": "tbptt", "truncation": 4}, "cell": "lstm"},
+    "lru": {"cell": "lru"},
+    "lru alone": {"cell": "lru", "aggregation": "none", "learner": {"name": "uoro", "rank": 2}},
 }
 
 
@@ -132,7 +134,7 @@ def test_any_finite_observations(rows: list[dict[str, Value]]) -> None:
         assert_finite(learner, learner.observe(Observation(row)))
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn", "lstm", "linear"])
+@pytest.mark.parametrize("cell", ["gru", "rnn", "lstm", "lru", "linear"])
 @pytest.mark.parametrize("name", ["uoro", "snap1", "rtrl", "tbptt"])
 def test_a_diverging_core_recovers(cell: str, name: str) -> None:
     """A learning rate of 10 with plain gradient descent: always finite, and resets are counted if any."""

@@ -12,6 +12,7 @@ import torch
 from cell_run import Run, make_run
 from torch import Tensor
 
+from uoro.learning.reference.cells import CELLS
 from uoro.learning.reference.estimators import Estimator, Rtrl, Snap1, Tbptt, Uoro, UoroRemainder
 from uoro.learning.reference.online import Online
 from uoro.learning.reference.optimizers import make_optimizer
@@ -54,6 +55,15 @@ def plain_cell(name: str, run: Run) -> Transition:
     """The cell of a run, written down as anybody would."""
     cell = run.cell
 
+    def complex_unit(theta: Tensor, state: Tensor, x: Tensor) -> Tensor:
+        rows = theta.view(-1, cell.hidden_size)
+        B, nu, phase = torch.complex(*rows[:-2].unflatten(0, (2, -1)).unbind()), rows[-2], rows[-1]
+        by = torch.exp(torch.complex(-nu.clamp(max=3).exp() - 2.0**-12, phase))
+        z = by * torch.complex(*state.view(3, -1)[1:]) + (1 - by.abs() ** 2).sqrt() * (
+            B.T @ torch.cat((x, x.new_ones(1))).to(B.dtype)
+        )
+        return torch.cat((z.real.tanh(), z.real, z.imag))
+
     def function(theta: Tensor, state: Tensor, x: Tensor) -> Tensor:
         W = theta.view(cell.num_gates, cell.hidden_size, -1)
         h, c = state[: cell.hidden_size], state[cell.hidden_size :]
@@ -63,7 +73,10 @@ def plain_cell(name: str, run: Run) -> Transition:
         return PLAIN[name](gates, h, c)
 
     return Transition(
-        function, num_parameters=cell.num_parameters, state_size=cell.state_size, input_size=cell.input_size
+        complex_unit if name == "lru" else function,
+        num_parameters=cell.num_parameters,
+        state_size=cell.state_size,
+        input_size=cell.input_size,
     )
 
 
@@ -124,7 +137,7 @@ def backpropagated(name: str, length: int, *, last_only: bool = False) -> Tensor
 
 
 @pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
-@pytest.mark.parametrize("name", sorted(PLAIN))
+@pytest.mark.parametrize("name", sorted(CELLS))
 def test_a_cell_written_down_plainly_learns_as_its_closed_form(name: str, estimator: str) -> None:
     """Every estimator's gradients and memory at every step are those of the closed form, to 1e-10."""
     run = make_run(name, units=3, length=6)

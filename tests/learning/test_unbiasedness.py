@@ -14,8 +14,8 @@ from torch import Tensor
 from uoro.learning.reference.cells import CELLS
 from uoro.learning.reference.estimators import Estimator, Rtrl, Uoro, UoroRemainder
 
-CASES = {"linear": 2, "rnn": 2, "gru": 2, "lstm": 1}
-"""Units by cell; the state has two numbers in every case."""
+CASES = {"linear": 2, "rnn": 2, "gru": 2, "lstm": 1, "lru": 1}
+"""Units by cell; the state has two numbers in every case but that of the lru, which has three."""
 
 
 class WrongJacobian:
@@ -93,6 +93,8 @@ EXACT_CASES = [
     # Behind a control variate noise enters one step later, and a unit alone has no remainder.
     *((UoroRemainder, name, 2, rank, 4) for name in ("linear", "rnn", "gru") for rank in (1, 2)),
     (UoroRemainder, "lstm", 2, 1, 4),
+    # No remainder is left to an lru; two units of it have six numbers of state.
+    (Uoro, "lru", 2, 1, 3),
 ]
 
 
@@ -123,7 +125,7 @@ def test_a_wrong_step_is_biased(name: str, estimator: Any, options: dict[str, An
     assert (influences.mean(0) - G).abs().max() > 1e-4 * G.abs().max()
 
 
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "lru"])
 def test_error_of_the_mean_falls_like_one_over_root_n(name: str) -> None:
     """Relative error of the mean of N draws shrinks about tenfold from N = 200 to N = 20,000."""
     run = make_run(name, units=6, inputs=2, length=12)

@@ -54,4 +54,4 @@ class Anomalies:
 
 def combined(scores: list[float]) -> float:
     """One score of several: the highest, as improbable as it is among so many (Šidák 1967)."""
-    return float(scoring.combined(np.array(scores)))
+    return float(scoring.combined(np.array(scores))) if scores else 0.0

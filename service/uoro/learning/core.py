@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from uoro.learning import elementwise
 from uoro.learning.block import Block, Layout, Part
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
+from uoro.learning.kernel.elementwise import LRU
 from uoro.learning.kernel.family import NUM_STATISTICS
 from uoro.learning.kernel.lanes import padded
 from uoro.learning.kernel.numeric.run import Core as Compiled
@@ -47,6 +49,7 @@ CELLS = {
     "rnn": CellShape(RNN, 1, 1, 1, -1),
     "gru": CellShape(GRU, 3, 1, 4, 1),
     "lstm": CellShape(LSTM, 4, 2, 5, 1),
+    "lru": CellShape(LRU, 1, 3, 6, -1),
 }
 ESTIMATORS = {
     "frozen": kernel.FROZEN,
@@ -73,10 +76,16 @@ class CoreShape:
         self.num_units = spec.hidden_size
         self.num_inputs = num_inputs
         self.num_outputs = num_outputs
-        self.num_weights = num_inputs + spec.hidden_size + 2
-        self.num_columns = padded(self.num_weights)
+        self.is_elementwise = spec.cell == "lru"
+        if self.is_elementwise:
+            self.num_weights = self.num_columns = elementwise.num_rows(num_inputs)
+        else:
+            self.num_weights = num_inputs + spec.hidden_size + 2
+            self.num_columns = padded(self.num_weights)
         self.num_parameters = self.cell.num_gates * spec.hidden_size * self.num_columns
         self.learner, self.optimizer = spec.learner, spec.optimizer
+        has_no_noise = self.is_elementwise and elementwise.is_exact(spec.learner)
+        self.num_copies = 0 if has_no_noise else num_copies(spec.learner)
         self.nothing = np.zeros(spec.hidden_size, np.float32)
         self.sizes = np.array(
             [
@@ -88,7 +97,7 @@ class CoreShape:
                 spec.hidden_size,
                 num_inputs,
                 num_outputs,
-                num_copies(spec.learner),
+                self.num_copies,
                 spec.learner.truncation,
                 self.cell.biased_gate,
             ],
@@ -138,10 +147,11 @@ class CoreShape:
 
     def _memories(self, state: int) -> dict[str, tuple[int, ...]]:
         """Shapes of what the estimator remembers; the names are those of `kernel.core`."""
-        P, c = self.num_parameters, self.cell.num_states
+        P, c, k = self.num_parameters, self.cell.num_states, self.num_copies
         match self.learner.name:
+            case "uoro" | "snap1" | "rtrl" if self.is_elementwise:
+                return elementwise.memories(self.num_inputs, self.num_units, k)
             case "uoro":
-                k = num_copies(self.learner)
                 shapes: dict[str, tuple[int, ...]] = {
                     "s_tilde": (k, state),
                     "theta_tilde": (k, P),
@@ -166,9 +176,8 @@ class Core:
     """The core of one stream, bound to its block.
 
     Attributes:
-        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh] and padding.
-        readout: (O, H+1) weights and bias.
-        x: (I,) the newest input. hidden: (H,) what of the state is read out.
+        theta: (P,) parameters of the cell, rows of [W_ih | b_ih | W_hh | b_hh] and padding, or as in `elementwise`.
+        readout: (O, H+1) weights and bias. x: (I,) the newest input. hidden: (H,) what of the state is read out.
         output: (O,) the pending prediction in the loss's own units.
         steps: (3,) observations listened to, updates of the cell, updates of the readout.
     """
@@ -203,7 +212,11 @@ class Core:
     def init(self) -> None:
         """Draw θ from the seed; the state, the readout and all memories start at zero."""
         shape = self.shape
-        kernel.init(self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.weighing)
+        if shape.is_elementwise:
+            kernel.clear(self._f4, self._places, self.weighing)
+            self.theta[:] = elementwise.draw(shape.seed, shape.num_inputs, shape.num_units)
+        else:
+            kernel.init(self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.weighing)
 
     def learn(self, slope: np.ndarray | None, direct: np.ndarray | None = None) -> None:
         """Learn from the slope (O,) of the pending prediction's loss; None where no target was seen.
@@ -214,8 +227,11 @@ class Core:
         where = (self._f4, self._places, shape.sizes, shape.rates)
         given = self.output if slope is None else slope.astype(np.float32)
         also = shape.nothing if direct is None else direct
-        if shape.learner.name in {"uoro", "frozen"}:
-            num_resets = kernel.learn(*where, shape.seed, self.steps, self.weighing, given, also, slope is not None)
+        also_known = (shape.seed, self.steps, self.weighing, given, also, slope is not None)
+        if shape.is_elementwise:
+            num_resets = kernel.learn_elementwise(*where, *also_known)
+        elif shape.learner.name in {"uoro", "frozen"}:
+            num_resets = kernel.learn(*where, *also_known)
         else:
             num_resets = kernel.learn_exactly(*where, self.steps, given, also, slope is not None)
         self.num_resets += num_resets
@@ -225,7 +241,8 @@ class Core:
     def advance(self) -> None:
         """Listen to the input that stands in `x` and read the next prediction."""
         self.steps[0] += 1
-        if not kernel.advance(self._f4, self._places, self.shape.sizes):
+        advance = kernel.advance_elementwise if self.shape.is_elementwise else kernel.advance
+        if not advance(self._f4, self._places, self.shape.sizes):
             self.reset()
 
     def compiled(self) -> Compiled:

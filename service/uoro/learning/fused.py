@@ -12,7 +12,7 @@ from uoro.learning.mixture import Mixture
 from uoro.learning.spec import StreamSpec
 
 FUSED_LEARNERS = ("uoro", "frozen")
-"""Learners that are compiled with the rest; few streams ask for the others, and compiling them takes a while."""
+"""Learners that are compiled with the rest; few streams ask for the others, or for the lru, and that takes a while."""
 
 
 class Path(NamedTuple):
@@ -51,6 +51,7 @@ def can_fuse(spec: StreamSpec) -> bool:
     """Whether streams of a spec take this way: there is nothing but numbers, and the core is compiled with them."""
     return (
         spec.aggregation == "boa"
+        and spec.cell != "lru"
         and spec.learner.name in FUSED_LEARNERS
         and all(field.type == "number" for field in spec.fields.values())
     )

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+INIT_STEP = 2**63
+"""The step under which θ is drawn: no step of the noise ν ever has it."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB

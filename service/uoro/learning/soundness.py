@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from uoro.errors import CorruptRecord
+from uoro.learning.elementwise import is_inside
 from uoro.learning.kernel.grid import MAX_DECIMALS
 from uoro.learning.kernel.numeric.bounds import unsound_part as unsound_number
 from uoro.learning.learner import Learner
@@ -53,6 +54,8 @@ def check(learner: Learner) -> None:
         if unsound is not None:
             _require(False, f"numbers.{unsound}")
         _require(bool((views["grid.decimals"] <= MAX_DECIMALS + 1).all()), "grid.decimals")
+    if learner.spec.cell == "lru":
+        _require(is_inside(views["core.activations"]), "core.activations")
     if "estimator.length" in views:
         length = float(views["estimator.length"][0])
         _require(length.is_integer() and 0 <= length < len(views["estimator.x"]), "estimator.length")

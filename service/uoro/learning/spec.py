@@ -53,6 +53,9 @@ class LearnerSpec(_Frozen):
         weight: λ of the stochastic part behind a control variate: 1 is unbiased, 0 deterministic, auto from the
             data, which takes a rank of 2 or more (uoro).
         truncation: length of a chunk in steps (tbptt).
+
+    On the cell `lru`, whose units do not hear each other, rtrl, snap1 and uoro behind a control variate are one and the
+    same exact gradient in O(p): there is no remainder, and rank, weight and memory_decay change nothing.
     """
 
     name: Literal["uoro", "snap1", "rtrl", "tbptt", "frozen"] = "uoro"
@@ -102,7 +105,7 @@ class StreamSpec(_Frozen):
     """Everything that decides how a stream is learned, besides its observations."""
 
     fields: dict[FieldName, AnyField] = Field(min_length=1, max_length=limits.MAX_FIELDS)
-    cell: Literal["gru", "lstm", "rnn", "linear"] = "gru"
+    cell: Literal["gru", "lstm", "rnn", "lru", "linear"] = "gru"
     hidden_size: int = Field(default=32, ge=1, le=limits.MAX_HIDDEN_UNITS)
     learner: LearnerSpec = LearnerSpec()
     aggregation: Literal["boa", "none"] = "boa"

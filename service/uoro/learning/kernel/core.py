@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numba import uintp as U
 
+from uoro.learning.kernel import elementwise
 from uoro.learning.kernel.cells import forward, linearize, listen
 from uoro.learning.kernel.exact import rtrl, snap1, tbptt
 from uoro.learning.kernel.family import Memory, family
 from uoro.learning.kernel.jacobian import Point
 from uoro.learning.kernel.jit import is_finite, jit
-from uoro.learning.kernel.noise import signs, uniform
+from uoro.learning.kernel.noise import INIT_STEP, signs, uniform
 from uoro.learning.kernel.optimizers import Descent, move, move_all, schedule
 
 PARTS = (
@@ -39,9 +40,6 @@ NUM_UNITS, NUM_INPUTS, NUM_OUTPUTS, NUM_COPIES, TRUNCATION, BIASED_GATE = range(
 RATES = ("learning_rate", "decay", "epsilon", "clip", "memory_decay", "weight", "gate_bias")
 LEARNING_RATE, DECAY, ADAM_EPSILON, CLIP, MEMORY_DECAY, WEIGHT, GATE_BIAS = range(len(RATES))
 
-INIT_STEP = np.uint64(2**63)
-"""The step under which θ is drawn: no step of the noise ν ever has it."""
-
 FROZEN, FAMILY, SNAP1, RTRL, TBPTT = range(5)
 MAX_PARAMETER = np.float32(1e6)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -54,11 +52,17 @@ def part(f4, places, which):
 
 
 @jit
-def init(f4, places, sizes, rates, seed, statistics):
-    """Draw θ from the seed, uniform within ±1/√H; the state, the readout and all memories start at zero."""
+def clear(f4, places, statistics):
+    """Everything that changes is zero."""
     for which in range(len(PARTS)):
         part(f4, places, which)[:] = ZERO
     statistics[:] = 0.0
+
+
+@jit
+def init(f4, places, sizes, rates, seed, statistics):
+    """Draw θ from the seed, uniform within ±1/√H; the state, the readout and all memories start at zero."""
+    clear(f4, places, statistics)
     H, num_inputs = sizes[NUM_UNITS], sizes[NUM_INPUTS]
     num_rows, num_weights = sizes[NUM_GATES] * H, num_inputs + H + 2
     rows = part(f4, places, THETA).reshape((num_rows, -1))
@@ -152,16 +156,90 @@ def learn_exactly(f4, places, sizes, rates, steps, slope, direct, has_loss):
 
 
 @jit
+def learn_elementwise(f4, places, sizes, rates, seed, steps, statistics, slope, direct, has_loss):
+    """The same for the linear recurrent unit, whatever its learner."""
+    is_sound = True
+    if sizes[ESTIMATOR] != FROZEN:
+        gradient = np.empty(places[THETA, 1], np.float32)
+        w = _slope_of_state(f4, places, sizes, slope, direct, has_loss)
+        is_sound, has_gradient = _estimate_elementwise(
+            f4, places, sizes, rates, seed, steps, statistics, w, has_loss, gradient
+        )
+        if is_sound and has_gradient:
+            is_sound = elementwise.clipped(gradient, rates[CLIP])
+        if not is_sound:
+            forget_influence(f4, places)
+        elif has_gradient:
+            steps[1] += 1
+            rate, epsilon = schedule(
+                sizes[OPTIMIZER], rates[LEARNING_RATE], rates[DECAY], rates[ADAM_EPSILON], steps[1]
+            )
+            mean, square = part(f4, places, MEAN), part(f4, places, SQUARE)
+            move(sizes[OPTIMIZER], part(f4, places, THETA), U(0), gradient, mean, square, rate, epsilon)
+    if has_loss:
+        _learn_readout(f4, places, sizes, rates, steps, slope)
+    return 0 if is_sound else 1
+
+
+@jit
+def _estimate_elementwise(f4, places, sizes, rates, seed, steps, statistics, w, has_loss, gradient):
+    """gradient (P,) for w (3, H) = ∂loss/∂s, by the exact influence, plain UORO or chunked backpropagation.
+
+    Returns whether the memory and the gradient are finite, and whether there is a gradient.
+    """
+    x, previous = part(f4, places, X), part(f4, places, PREVIOUS)
+    k, c, H = sizes[NUM_COPIES], sizes[NUM_STATES], sizes[NUM_UNITS]
+    if sizes[ESTIMATOR] == TBPTT:
+        T = sizes[TRUNCATION]
+        is_over = elementwise.tbptt(
+            part(f4, places, THETA), previous, x, w.reshape(c * H),
+            part(f4, places, CHUNK_PREVIOUS).reshape((T, c * H)), part(f4, places, CHUNK_X).reshape((T, x.size)),
+            part(f4, places, CHUNK_W).reshape((T, c * H)), part(f4, places, CHUNK_LENGTH), gradient,
+        )  # fmt: skip
+        return not is_over or elementwise.is_all_finite(gradient), is_over
+    activations = part(f4, places, ACTIVATIONS)
+    slopes = np.empty((elementwise.NUM_SLOPES, H), np.float32)
+    elementwise.linearize(previous, part(f4, places, STATE)[:H], activations, slopes)
+    if k == 0:
+        return elementwise.exact(activations, x, slopes, w[0], part(f4, places, INFLUENCE), gradient), has_loss
+    nu = np.empty((k, c, H), np.float32)
+    signs(seed, steps[0], nu)
+    is_sound = elementwise.uoro(
+        activations, x, slopes, w[0], has_loss,
+        part(f4, places, S_TILDE).reshape((k, c, H)), part(f4, places, THETA_TILDE).reshape((k, gradient.size)), nu,
+        np.float32(rates[MEMORY_DECAY]), np.float32(rates[WEIGHT]), statistics, gradient,
+    )  # fmt: skip
+    return is_sound, has_loss
+
+
+@jit
 def advance(f4, places, sizes):
     """Listen to the input that stands in the block and read the next prediction. False if it is not finite."""
     state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
     previous[:] = state
-    H, num_outputs = sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
+    H = sizes[NUM_UNITS]
     num_rows, theta = sizes[NUM_GATES] * H, part(f4, places, THETA)
     p, q = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
     z_x, z_h = np.zeros(theta.size // num_rows, np.float32), np.zeros(theta.size // num_rows, np.float32)
     listen(part(f4, places, X), previous[:H], z_x, z_h)
     forward(sizes[CELL], theta, z_x, z_h, previous, state, part(f4, places, ACTIVATIONS), p, q)
+    return _read_out(f4, places, sizes)
+
+
+@jit
+def advance_elementwise(f4, places, sizes):
+    """The same for the linear recurrent unit."""
+    state, previous = part(f4, places, STATE), part(f4, places, PREVIOUS)
+    previous[:] = state
+    activations = part(f4, places, ACTIVATIONS)
+    elementwise.forward(part(f4, places, THETA), previous, part(f4, places, X), state, activations)
+    return _read_out(f4, places, sizes)
+
+
+@jit
+def _read_out(f4, places, sizes):
+    """output ← readout [h; 1]. False if it or the state is not finite."""
+    state, H, num_outputs = part(f4, places, STATE), sizes[NUM_UNITS], sizes[NUM_OUTPUTS]
     readout = part(f4, places, READOUT).reshape((num_outputs, H + 1))
     output = part(f4, places, OUTPUT)
     total = ZERO

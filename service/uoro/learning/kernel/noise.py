@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from uoro.learning import noise
 from uoro.learning.kernel.jit import jit
 
+INIT_STEP = np.uint64(noise.INIT_STEP)
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST = np.uint64(0xBF58476D1CE4E5B9)
 SECOND = np.uint64(0x94D049BB133111EB)

@@ -1,6 +1,6 @@
 """Recurrent cells s' = F(x, s, θ), each with the few numbers that its linearization is made of.
 
-Every cell here has G gates of H units and is element-wise apart from two matrix products:
+Every cell in this file (`lru` has its own) has G gates of H units and is element-wise apart from two matrix products:
 
     p = A [x; 1]        (G, H)     q = B [h; 1]        (G, H)     s' = φ(p, q, s), unit by unit      (1)
 
@@ -21,9 +21,7 @@ from torch import Tensor
 
 from uoro.learning import noise
 from uoro.learning.reference.linearization import GatedLinearization, Linearization
-
-INIT_STEP = 2**63
-"""The step under which θ is drawn: no step of the noise ν ever has it."""
+from uoro.learning.reference.lru import Lru
 
 
 class Dynamics(Protocol):
@@ -47,7 +45,8 @@ class Cell(Dynamics, Protocol):
 
     Attributes:
         hidden_size: H. num_states: c, vectors of H numbers in the state, S = c·H; the first is the one that is
-        read out. num_activations: numbers that `forward` leaves for `linearize`.
+        read out. num_gates: G, rows of H units into which θ falls. num_activations: numbers that `forward` leaves for
+        `linearize`.
     """
 
     hidden_size: int
@@ -79,7 +78,7 @@ class GatedCell:
 
     def init(self, seed: int) -> Tensor:
         """θ (P,) uniform in ±1/√H as torch draws it, the biased gate's b_ih one higher."""
-        theta = torch.from_numpy(noise.uniform(seed, INIT_STEP, self.num_parameters))
+        theta = torch.from_numpy(noise.uniform(seed, noise.INIT_STEP, self.num_parameters))
         theta /= math.sqrt(self.hidden_size)
         if self.biased_gate is not None:
             start = self.biased_gate * self.hidden_size
@@ -183,7 +182,13 @@ class Lstm(GatedCell):
         return GatedLinearization(theta, previous, x, (slope, slope, direct))
 
 
-CELLS: dict[str, type[Linear | Rnn | Gru | Lstm]] = {"linear": Linear, "rnn": Rnn, "gru": Gru, "lstm": Lstm}
+CELLS: dict[str, type[Linear | Rnn | Gru | Lstm | Lru]] = {
+    "linear": Linear,
+    "rnn": Rnn,
+    "gru": Gru,
+    "lstm": Lstm,
+    "lru": Lru,
+}
 
 
 def make_cell(name: str, hidden_size: int, num_inputs: int) -> Cell:
