@@ -38,6 +38,7 @@ PLAIN_HISTOGRAMS = {
 }
 LABELLED = {
     "uoro_observations_rejected_total": "counter",
+    "uoro_requests_refused_total": "counter",
     "uoro_streams": "gauge",
     "uoro_build_info": "gauge",
     "uoro_request_duration_seconds": "histogram",
