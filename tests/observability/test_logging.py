@@ -132,3 +132,24 @@ def test_warnings_become_lines(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = map(json.loads, lines(capsys))
     assert line["logger"] == "py.warnings"
     assert "old habit" in line["message"]
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_keys_and_tickets_are_cut_whoever_logs_them(capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    """In a message, an extra field or a traceback; what only looks a little like one stays."""
+    configure("debug", format_)
+    token, ticket = f"uoro_{'0a' * 6}_{'5ec2e7' * 8}", "71c4e7" * 8
+    logger = logging.getLogger("uvicorn.error")
+    logger.debug("< authorization: Bearer %s", token)
+    logger.info('"WebSocket /v1/ws?ticket=%s&a=1" [accepted]', ticket, extra={"key": token})
+    try:
+        raise ValueError(token)  # noqa: TRY301 - a traceback is what is asked for
+    except ValueError:
+        logger.exception("failed")
+    logger.info("uoro_stream_loss and uoro_client_errors")
+    told = capsys.readouterr().err
+    assert "5ec2e7" not in told
+    assert ticket not in told
+    assert "uoro_0a0a0a0a0a0a_" in told
+    assert "a=1" in told
+    assert "uoro_stream_loss and uoro_client_errors" in told

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,24 @@ from uoro.access.keyfile import add_key, remove_keys
 from uoro.api.keyring import Keyring
 
 CREATED = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+class Clock:
+    """Time that stands still until it is moved; starts at the date of all keys."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return CREATED + timedelta(seconds=self.s)
+
+    def ns(self) -> int:
+        """Nanoseconds, monotonic."""
+        return round(self.s * 10**9)
 
 
 class KeyFile:
@@ -87,3 +106,16 @@ def anonymous(ground: GuardedServer) -> Iterator[None]:
         yield
     finally:
         ground.client.headers["authorization"] = kept
+
+
+def ring(file: KeyFile, clock: Clock) -> Keyring:
+    """The keys of a file, at a clock's time."""
+    return Keyring(file.path, now=clock.now, clock=clock, clock_ns=clock.ns)
+
+
+def made(ground: GuardedServer, *scopes: str, **more: Any) -> str:
+    """A new key that the server knows by now."""
+    token = ground.keys.make(*scopes, **more)
+    while ground.call(token, "POST", "/v1/tickets").status_code == 401:
+        time.sleep(0.05)
+    return token

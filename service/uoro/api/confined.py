@@ -40,7 +40,10 @@ def confining(engine: Engine, meter: RequestMeter) -> EngineFor:
 
     def engine_for(connection: HTTPConnection) -> Engine:
         principal = principal_of(connection)
-        return Confined(engine, principal, meter) if principal is not None and principal.is_bounded else engine
+        if principal is None or not principal.is_bounded:
+            return engine
+        kind = Conversing if connection.scope["type"] == "websocket" else Confined
+        return kind(engine, principal, meter)
 
     return engine_for
 
@@ -79,7 +82,6 @@ class Confined:
 
     def observe(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
         """Learn those of the caller's own streams; each of the others is refused as of an unknown stream."""
-        self._principal.demand(rights.OBSERVE)
         try:
             self._principal.quota.take(OBSERVATIONS, len(submissions))
         except RateLimited as error:
@@ -132,7 +134,6 @@ class Confined:
 
     def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
         """The next `horizon` predictions; None before the first observation."""
-        self._principal.demand(rights.PREDICT)
         self._look(stream)
         return self._engine.predict(stream, horizon)
 
@@ -244,6 +245,25 @@ class Confined:
         except UnknownStream:
             return False
         return True
+
+
+class Conversing(Confined):
+    """The same behind a websocket, where the door has let any key in: each message asks for its own scope."""
+
+    def observe(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
+        """As before, with the scope that the message needs."""
+        self._principal.demand(rights.OBSERVE)
+        return super().observe(submissions)
+
+    def describe(self, stream: str) -> StreamInfo:
+        """As before; a prediction asks this first."""
+        self._principal.demand(rights.PREDICT)
+        return super().describe(stream)
+
+    def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
+        """As before, with the scope that the message needs."""
+        self._principal.demand(rights.PREDICT)
+        return super().predict(stream, horizon)
 
 
 class _ConfinedHub:

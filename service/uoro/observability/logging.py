@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "websocket"}
 """Attributes every record has, and those of uvicorn that repeat its message or are objects of its own."""
 
-_TOKEN = re.compile(r"(uoro_[0-9A-Za-z]+_)[0-9A-Za-z]+")
+_TOKEN = re.compile(r"(uoro_[0-9a-f]{12}_)[0-9A-Za-z]+")
 _TICKET = re.compile(r"(ticket=)[^&\s\"\\]+")
 
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
