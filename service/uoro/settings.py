@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     )
     lease_ttl_s: float = Field(_LIMITS.lease_ttl_s, gt=0, description="seconds an owner may be silent")
     stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level logged; the audit log is written at all"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines look")
 
     @classmethod

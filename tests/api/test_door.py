@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from key_ground import GuardedServer, anonymous, guarded, made
@@ -163,3 +165,18 @@ def test_problems_carry_the_request_s_id(ground: GuardedServer, monkeypatch: pyt
     monkeypatch.setattr(type(ground.server.engine), "checks", lambda _: {"store": "away"})
     ready = ground.client.get("/readyz")
     assert (ready.status_code, ready.json()["request_id"]) == (503, ready.headers["x-request-id"])
+
+
+def test_a_server_that_cannot_answer_a_handshake_closes_it(ground: GuardedServer) -> None:
+    """Without the extension for it there is no problem document, and no websocket either."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/v1/ws", "headers": [], "query_string": b"", "client": None}
+    asyncio.run(ground.client.app(scope, receive, send))  # type: ignore[arg-type, call-arg]
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Unauthorized"}]

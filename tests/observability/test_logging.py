@@ -10,7 +10,7 @@ import pytest
 
 from uoro.observability.logging import configure
 
-NAMES = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+NAMES = ("uoro.audit", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,14 @@ def test_the_level_is_the_least_that_is_logged(capsys: pytest.CaptureFixture[str
     logging.getLogger("x").log(number - 1, "below")
     logging.getLogger("x").log(number, "at")
     assert [json.loads(line)["message"] for line in lines(capsys)] == ["at"]
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_the_audit_log_is_written_at_every_level(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """Whatever the least level of everything else."""
+    configure(level, "json")
+    logging.getLogger("uoro.audit").info("delete_stream", extra={"act": "delete_stream"})
+    assert [json.loads(line)["act"] for line in lines(capsys)] == ["delete_stream"]
 
 
 def test_uvicorn_speaks_through_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:

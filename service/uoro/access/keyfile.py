@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,7 @@ def parse(content: bytes) -> Keys:
         raise InvalidKeyFile(f"a key file may have {limits.MAX_KEY_FILE_BYTES} bytes")
     try:
         file = _DECODER.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidKeyFile(f"it does not hold keys: {error}") from error
     if file.version != VERSION:
         raise InvalidKeyFile(f"its version is {file.version}, and this service reads version {VERSION}")
@@ -89,8 +90,9 @@ def _fault(keys: Keys) -> str | None:
     if len(keys) > limits.MAX_KEYS:
         return f"a key file may hold {limits.MAX_KEYS} keys"
     for kind, values in (("id", [key.id for key in keys]), ("name", [key.name for key in keys])):
-        if repeated := {value for value in values if values.count(value) > 1}:
-            return f"two keys have the {kind} {min(repeated)!r}"
+        (value, num), *_ = Counter(values).most_common(1) or [("", 0)]
+        if num > 1:
+            return f"two keys have the {kind} {value!r}"
     return None
 
 

@@ -8,20 +8,19 @@ many bytes. The principal goes on in the scope.
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uoro.access.key import id_of
-from uoro.api.audit import Refusals
 from uoro.api.keyring import Keyring
 from uoro.api.ports import RequestMeter
 from uoro.api.principal import Principal
-from uoro.api.problems import Forbidden, Unauthorized, code_of, detail_of, response_of
+from uoro.api.problems import Forbidden, Unauthorized
 from uoro.api.quota import BYTES, Quota
+from uoro.api.refusal import Refusing
 from uoro.api.rights import ANY_KEY, OPEN, WEBSOCKET, Right, right_of, template_of
-from uoro.api.scope import PRINCIPAL_KEY, REQUEST_ID_KEY, ROUTE_KEY
+from uoro.api.scope import PRINCIPAL_KEY, ROUTE_KEY
 from uoro.api.tickets import Tickets
 from uoro.errors import RequestError
 
@@ -41,9 +40,8 @@ class Door:
         self._app = app
         self._keyring = keyring
         self._tickets = tickets
-        self._meter = meter
+        self._refusing = Refusing(meter)
         self._is_metrics_open = is_metrics_open
-        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -87,26 +85,18 @@ class Door:
         raise Unauthorized("this service asks for a key: Authorization: Bearer uoro_…")
 
     async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
-        self._meter.refused(code_of(error))
         named = id_of(bearer_of(scope) or "")
-        self._refusals.write(code_of(error), detail_of(error), scope, named if self._keyring.knows(named) else None)
-        request_id = scope[REQUEST_ID_KEY]
-        response = response_of(error, request_id)
-        if scope["type"] == "websocket":
-            response.headers["x-request-id"] = request_id
-        elif _announced_bytes(scope) is None or (_announced_bytes(scope) or 0) > UNREAD_BODY_BYTES:
-            response.headers["connection"] = "close"
         principal = scope.get(PRINCIPAL_KEY)
-        if principal is not None:
-            response.raw_headers.extend(principal.quota.headers())
-        if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": HTTPStatus(response.status_code).phrase})
-            return
-        await response(scope, receive, send)
+        headers = [] if principal is None else principal.quota.headers()
+        num_bytes = _announced_bytes(scope)
+        if scope["type"] == "http" and (num_bytes is None or num_bytes > UNREAD_BODY_BYTES):
+            headers.append((b"connection", b"close"))
+        key_id = named if self._keyring.knows(named) else None
+        await self._refusing.refuse(error, scope, receive, send, key_id=key_id, headers=headers)
 
 
 def bearer_of(scope: Scope) -> str | None:
-    """The token of the Authorization header; None without one. Raises Unauthorized for another scheme."""
+    """The token of the Authorization header; None without one, "" for another scheme."""
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     if not given:
         return None

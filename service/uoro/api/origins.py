@@ -13,8 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uoro.api.ports import RequestMeter
-from uoro.api.problems import ForeignOrigin, response_of
-from uoro.api.scope import REQUEST_ID_KEY
+from uoro.api.problems import ForeignOrigin
+from uoro.api.refusal import Refusing
 
 ANY = "*"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,15 +27,14 @@ class Origins:
     def __init__(self, app: ASGIApp, allowed: tuple[str, ...], meter: RequestMeter) -> None:
         self._app = app
         self._allowed = allowed
-        self._meter = meter
+        self._refusing = Refusing(meter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or scope.get("method") in READING or self._is_ours(scope):
             await self._app(scope, receive, send)
             return
         error = ForeignOrigin("a page of another site may not call; UORO_CORS_ORIGINS names those that may")
-        self._meter.refused(error.code)
-        await response_of(error, scope[REQUEST_ID_KEY])(scope, receive, send)
+        await self._refusing.refuse(error, scope, receive, send)
 
     def _is_ours(self, scope: Scope) -> bool:
         origin = host = site = None

@@ -37,6 +37,8 @@ def configure(level: str, format: str) -> None:  # noqa: A002 - the setting's ow
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
+    # Who did what is written down however little else is wanted.
+    logging.getLogger("uoro.audit").setLevel(logging.INFO)
     if level != "debug":
         # A line for each request costs more than the request; uoro_request_duration_seconds counts them.
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
