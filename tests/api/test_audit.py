@@ -90,7 +90,7 @@ def test_refusals_are_written_down_within_bounds(
     clock.s = 1.0
     refusals.write("unauthorized", "why", scope, "abc")
     last = acts(caplog)[-1]
-    assert (last["num_untold"], last["key"], last["client"]) == (5, "abc", "192.0.2.1")
+    assert (last["num_untold"], last["claimed_key"], last["client"]) == (5, "abc", "192.0.2.1")
     caplog.clear()
     time.sleep(0.2)
     reader = made(ground, "read")
@@ -98,9 +98,13 @@ def test_refusals_are_written_down_within_bounds(
     caplog.clear()
     ground.call(reader, "DELETE", "/v1/streams/a")
     ground.call("uoro_" + "0" * 12 + "_" + "0" * 48, "DELETE", "/v1/streams/a")
-    assert [(line["code"], line["key"]) for line in acts(caplog)] == [
-        ("forbidden", id_of(reader)),
-        ("unauthorized", "none"),
+    ground.call(reader[:-1] + "x", "DELETE", "/v1/streams/a")
+    ground.call(reader[:-1] + ("0" if reader[-1] != "0" else "1"), "DELETE", "/v1/streams/a")
+    assert [(line["code"], line["key"], line.get("claimed_key")) for line in acts(caplog)] == [
+        ("forbidden", id_of(reader), None),
+        ("unauthorized", "none", None),
+        ("unauthorized", "none", None),
+        ("unauthorized", "none", id_of(reader)),
     ]
 
 

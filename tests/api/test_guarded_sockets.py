@@ -15,7 +15,8 @@ from key_ground import GuardedServer, anonymous, guarded, made
 from starlette.websockets import WebSocketDisconnect
 
 from uoro.access.keyfile import encode, read_keys
-from uoro.api.confined import Confined, Conversing, _ConfinedHub
+from uoro.api.confined import Confined, ConfinedHub
+from uoro.api.conversing import Conversing
 from uoro.api.sockets import KEY_ENDED
 
 PREFIX, OWN, FOREIGN, VOID, UNBORN = "in/", "in/a", "out/a", "out/b", "in/b"
@@ -148,7 +149,7 @@ def test_a_subscription_without_its_prefix_would_be_noticed(
     ground: GuardedServer, tokens: dict[tuple[tuple[str, ...], str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control of the test above."""
-    monkeypatch.setattr(_ConfinedHub, "open", lambda self, prefix="": self._hub.open(prefix))
+    monkeypatch.setattr(ConfinedHub, "open", lambda self, prefix="": self._hub.open(prefix))
     with pytest.raises(AssertionError):
         test_following_all_is_following_one_s_own(ground, tokens)
 

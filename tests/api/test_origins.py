@@ -11,8 +11,8 @@ from key_ground import anonymous, bearer, guarded
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
-from uoro.api.confined import confining
 from uoro.api.door import Door
+from uoro.api.views import confining
 
 
 @pytest.fixture(scope="module")

@@ -104,10 +104,28 @@ def test_a_body_in_chunks_is_charged_as_it_comes(file: KeyFile) -> None:
         "type": "http", "method": "POST", "path": "/v1/observations", "uoro.request_id": "r",
         "headers": [(b"authorization", f"Bearer {token}".encode()), (b"transfer-encoding", b"chunked")],
     }  # fmt: skip
-    asyncio.run(Door(app, keys, Tickets(keys), CountingMeter())(scope, receive, send))
+    asyncio.run(Door(app, keys, Tickets(keys), CountingMeter(), max_body_bytes=2000)(scope, receive, send))
     with pytest.raises(RateLimited) as refused:
         keys.identify(token).quota.take(BYTES, 1)
     assert refused.value.retry_after_s == pytest.approx(1.002)
+
+
+@pytest.mark.parametrize("announced", ["2000", "2001", "9" * 30])
+def test_a_body_is_charged_what_may_be_read_of_it_at_most(file: KeyFile, announced: str) -> None:
+    """A length that is announced and never read does not lock a key out for years."""
+    token = file.make("write", max_bytes_per_s=1000)
+    keys = ring(file, Clock())
+
+    async def app(_: Any, receive: Any, send: Any) -> None: ...
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/observations", "uoro.request_id": "r",
+        "headers": [(b"authorization", f"Bearer {token}".encode()), (b"content-length", announced.encode())],
+    }  # fmt: skip
+    asyncio.run(Door(app, keys, Tickets(keys), CountingMeter(), max_body_bytes=2000)(scope, app, app))  # type: ignore[arg-type]
+    with pytest.raises(RateLimited) as refused:
+        keys.identify(token).quota.take(BYTES, 1)
+    assert refused.value.retry_after_s == pytest.approx(1.001)
 
 
 def test_streams_of_a_key_at_the_limit_and_one_past(tmp_path: Path) -> None:

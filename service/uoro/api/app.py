@@ -14,12 +14,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from uoro.api.confined import confining
 from uoro.api.docs import Docs
 from uoro.api.door import Door
 from uoro.api.edge import Edge
 from uoro.api.keyring import Keyring
-from uoro.api.models import Models
+from uoro.api.models import MAX_MODEL_BYTES, Models
 from uoro.api.observing import Observing
 from uoro.api.openapi import describe
 from uoro.api.operations import Operations
@@ -31,6 +30,7 @@ from uoro.api.scope import REQUEST_ID_KEY
 from uoro.api.sockets import Sockets
 from uoro.api.streams import Streams
 from uoro.api.tickets import Ticketing, Tickets
+from uoro.api.views import confining
 from uoro.errors import UoroError
 from uoro.limits import Limits
 
@@ -98,7 +98,8 @@ def create_app(
     if keyring is None or tickets is None:
         guarded: ASGIApp = Origins(app, cors_origins, meter)
     else:
-        guarded = Door(app, keyring, tickets, meter, is_metrics_open=is_metrics_open)
+        max_body_bytes = max(limits.max_body_bytes, MAX_MODEL_BYTES)
+        guarded = Door(app, keyring, tickets, meter, max_body_bytes=max_body_bytes, is_metrics_open=is_metrics_open)
     return Edge(sharing(guarded, cors_origins), meter)
 
 

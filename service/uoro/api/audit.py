@@ -50,19 +50,26 @@ class Refusals:
         self._bucket = Bucket(MAX_REFUSALS_PER_S, clock_ns())
         self._num_untold = 0
 
-    def write(self, code: str, reason: str, scope: Scope, key_id: str | None) -> None:
-        """Write down a refusal; `key_id` is that of a key that exists, never what a caller made up."""
+    def write(self, code: str, reason: str, scope: Scope, claimed_key: str | None) -> None:
+        """Write down a refusal.
+
+        `claimed_key` is the id of a key that exists, and that a wrong or expired token named; what a caller made
+        up is never written.
+        """
         if self._bucket.take(1, self._clock_ns()):
             self._num_untold += 1
             return
+        principal = scope.get(PRINCIPAL_KEY)
         extra = {
             "act": "refuse",
             "code": code,
-            "key": key_id or NOBODY,
+            "key": NOBODY if principal is None else principal.key.id,
             "request_id": scope[REQUEST_ID_KEY],
             "client": client_of(scope),
             "num_untold": self._num_untold,
         }
+        if claimed_key is not None:
+            extra["claimed_key"] = claimed_key
         self._num_untold = 0
         _log.warning("refused: %s", reason, extra=extra)
 

@@ -15,11 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from starlette.requests import HTTPConnection
-
-from uoro.api import rights
 from uoro.api.ports import Engine, Hub, RequestMeter
-from uoro.api.principal import Principal, principal_of
+from uoro.api.principal import Principal
 from uoro.api.problems import RateLimited
 from uoro.api.quota import OBSERVATIONS
 from uoro.domain import Metrics, NamedSnapshot, Observed, Prediction, Result, StreamInfo, Submission
@@ -29,23 +26,6 @@ from uoro.learning.spec import StreamSpec
 
 T = TypeVar("T")
 Outcome = Observed | UoroError
-
-
-EngineFor = Callable[[HTTPConnection], Engine]
-"""The engine as the caller of a request may know it. Endpoints hold this and never the engine itself."""
-
-
-def confining(engine: Engine, meter: RequestMeter) -> EngineFor:
-    """Views of an engine; `meter` is told of observations that are refused before the engine sees them."""
-
-    def engine_for(connection: HTTPConnection) -> Engine:
-        principal = principal_of(connection)
-        if principal is None or not principal.is_bounded:
-            return engine
-        kind = Conversing if connection.scope["type"] == "websocket" else Confined
-        return kind(engine, principal, meter)
-
-    return engine_for
 
 
 class Confined:
@@ -62,7 +42,7 @@ class Confined:
     @property
     def hub(self) -> Hub:
         """Where results are published."""
-        return _ConfinedHub(self._engine.hub, self._principal)
+        return ConfinedHub(self._engine.hub, self._principal.key.prefix)
 
     @property
     def auto_create(self) -> bool:
@@ -247,43 +227,22 @@ class Confined:
         return True
 
 
-class Conversing(Confined):
-    """The same behind a websocket, where the door has let any key in: each message asks for its own scope."""
+class ConfinedHub:
+    """A hub whose subscriptions hear of the streams of one prefix only."""
 
-    def observe(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
-        """As before, with the scope that the message needs."""
-        self._principal.demand(rights.OBSERVE)
-        return super().observe(submissions)
-
-    def describe(self, stream: str) -> StreamInfo:
-        """As before; a prediction asks this first."""
-        self._principal.demand(rights.PREDICT)
-        return super().describe(stream)
-
-    def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
-        """As before, with the scope that the message needs."""
-        self._principal.demand(rights.PREDICT)
-        return super().predict(stream, horizon)
-
-
-class _ConfinedHub:
-    """A hub whose subscriptions hear of the caller's streams only."""
-
-    def __init__(self, hub: Hub, principal: Principal) -> None:
+    def __init__(self, hub: Hub, prefix: str) -> None:
         self._hub = hub
-        self._principal = principal
+        self._prefix = prefix
 
     def bind(self, loop: AbstractEventLoop) -> None:
         """Name the event loop that subscribers live on."""
         self._hub.bind(loop)
 
     def open(self, prefix: str = "") -> Subscription:
-        """A new subscription. Raises Overloaded, Forbidden; UnknownStream for a prefix of others."""
-        self._principal.demand(rights.SUBSCRIBE)
-        own = self._principal.key.prefix
-        if not prefix.startswith(own) and not own.startswith(prefix):
+        """A new subscription. Raises Overloaded; UnknownStream for a prefix of others."""
+        if not prefix.startswith(self._prefix) and not self._prefix.startswith(prefix):
             raise UnknownStream(prefix)
-        return self._hub.open(max(own, prefix, key=len))
+        return self._hub.open(max(self._prefix, prefix, key=len))
 
     def close(self, subscription: Subscription) -> None:
         """Forget a subscription."""

@@ -32,15 +32,28 @@ MAX_PAUSE_S = 60.0
 
 
 class Door:
-    """Wraps the application. `is_metrics_open`: `/metrics` asks for no key."""
+    """Wraps the application.
+
+    Args:
+        max_body_bytes: what a body is charged at most; one that is longer is not read.
+        is_metrics_open: `/metrics` asks for no key.
+    """
 
     def __init__(
-        self, app: ASGIApp, keyring: Keyring, tickets: Tickets, meter: RequestMeter, *, is_metrics_open: bool = False
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        tickets: Tickets,
+        meter: RequestMeter,
+        *,
+        max_body_bytes: int,
+        is_metrics_open: bool = False,
     ) -> None:
         self._app = app
         self._keyring = keyring
         self._tickets = tickets
         self._refusing = Refusing(meter)
+        self._max_body_bytes = max_body_bytes
         self._is_metrics_open = is_metrics_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +72,7 @@ class Door:
             scope[PRINCIPAL_KEY] = principal
             _judge(principal, right)
             if is_http:
-                principal.quota.take(BYTES, _announced_bytes(scope) or 1)
+                principal.quota.take(BYTES, min(_announced_bytes(scope) or 1, self._max_body_bytes))
         except RequestError as error:
             if template is not None:
                 scope[ROUTE_KEY] = template
@@ -91,8 +104,8 @@ class Door:
         num_bytes = _announced_bytes(scope)
         if scope["type"] == "http" and (num_bytes is None or num_bytes > UNREAD_BODY_BYTES):
             headers.append((b"connection", b"close"))
-        key_id = named if self._keyring.knows(named) else None
-        await self._refusing.refuse(error, scope, receive, send, key_id=key_id, headers=headers)
+        key_id = named if principal is None and self._keyring.knows(named) else None
+        await self._refusing.refuse(error, scope, receive, send, claimed_key=key_id, headers=headers)
 
 
 def bearer_of(scope: Scope) -> str | None:

@@ -12,13 +12,13 @@ from uoro import limits as bounds
 from uoro.api import query, schemas
 from uoro.api.answers import answer
 from uoro.api.body import JSON, MAX_DOCUMENT_BYTES, content_type, read_body
-from uoro.api.confined import EngineFor
 from uoro.api.documents import parse_object
 from uoro.api.openapi import SNAPSHOT, STREAM, Answer, body, operation, ref
 from uoro.api.openapi import query as parameter
 from uoro.api.paths import snapshot_in, snapshot_name, stream_id, stream_in
 from uoro.api.replies import json_response, snapshot_document, stream_document
 from uoro.api.scope import CLONE_TO_KEY
+from uoro.api.views import EngineFor
 
 MODEL = "application/octet-stream"
 MAX_MODEL_BYTES = bounds.MAX_STREAM_STATE_BYTES + 2**20

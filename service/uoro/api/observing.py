@@ -13,13 +13,13 @@ from starlette.responses import Response
 from uoro.api import schemas
 from uoro.api.answers import answer
 from uoro.api.body import JSON, NDJSON, content_type, read_body
-from uoro.api.confined import EngineFor
 from uoro.api.observations import Body, read_json, read_lines
 from uoro.api.openapi import RESULTS, STREAM, Answer, body, operation, ref
 from uoro.api.paths import stream_in
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.query import wants_full_results
 from uoro.api.replies import Outcome, json_response, reply_to, reply_to_several, reply_to_streams
+from uoro.api.views import EngineFor
 from uoro.domain import Observed, Submission
 from uoro.errors import OutOfSequence, RequestError, StreamDamaged, UnknownStream, UoroError
 from uoro.limits import Limits

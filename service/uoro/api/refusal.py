@@ -30,12 +30,12 @@ class Refusing:
         receive: Receive,
         send: Send,
         *,
-        key_id: str | None = None,
+        claimed_key: str | None = None,
         headers: Headers = (),
     ) -> None:
-        """Answer with a problem document. `key_id` is that of a key that exists."""
+        """Answer with a problem document. `claimed_key` is the id of a key that exists, which was not shown."""
         self._meter.refused(code_of(error))
-        self._refusals.write(code_of(error), detail_of(error), scope, key_id)
+        self._refusals.write(code_of(error), detail_of(error), scope, claimed_key)
         response = response_of(error, scope[REQUEST_ID_KEY])
         response.raw_headers.extend(headers)
         if scope["type"] == "websocket":

@@ -6,11 +6,11 @@ import asyncio
 
 from fastapi import FastAPI, WebSocket
 
-from uoro.api.confined import EngineFor
 from uoro.api.keyring import Keyring
 from uoro.api.paths import stream_in
 from uoro.api.ports import RequestMeter
 from uoro.api.principal import Principal, principal_of
+from uoro.api.views import EngineFor
 from uoro.api.websocket import CLOSE_TIMEOUT_S, Socket
 
 CHECK_INTERVAL_S = 1.0

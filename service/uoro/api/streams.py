@@ -10,12 +10,12 @@ from uoro import limits as bounds
 from uoro.api import query, schemas
 from uoro.api.answers import answer
 from uoro.api.body import JSON, MAX_DOCUMENT_BYTES, content_type, read_body
-from uoro.api.confined import EngineFor
 from uoro.api.documents import is_text, parse_object
 from uoro.api.openapi import STREAM, Answer, body, operation, ref
 from uoro.api.openapi import query as parameter
 from uoro.api.paths import stream_in
 from uoro.api.replies import json_response, metrics_document, prediction_document, reply_from, stream_document
+from uoro.api.views import EngineFor
 from uoro.errors import InvalidRequest
 from uoro.learning.spec import StreamSpec
 
