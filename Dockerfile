@@ -4,7 +4,9 @@
 #   docker run --read-only --tmpfs /tmp -v uoro-data:/data -p 127.0.0.1:8000:8000 -e UORO_ALLOW_ANONYMOUS=true uoro
 #
 # Inside a container it must listen on every address to be reached, and without keys it refuses to unless
-# UORO_ALLOW_ANONYMOUS=true says that this is meant; publish the port on 127.0.0.1 then, as above.
+# UORO_ALLOW_ANONYMOUS=true says that this is meant; publish the port on 127.0.0.1 then, as above. With keys it is
+# not needed: -v ./keys:/keys:ro -e UORO_API_KEYS_FILE=/keys/keys.json, the file readable for user 10001. Mount the
+# directory, not the file: a change puts a new file in its place, which a mount of the old one would not show.
 # Every other setting is an environment variable too: docker run --rm uoro serve --help
 
 FROM python:3.12-slim AS builder

@@ -36,7 +36,8 @@ def test_the_environment_and_a_file_are_read(monkeypatch: pytest.MonkeyPatch, tm
         ("LOG_FORMAT", "xml", "UORO_LOG_FORMAT"),
         ("SHARD", "a b", "UORO_SHARD"),
         ("HOST", "0.0.0.0", "UORO_ALLOW_ANONYMOUS"),
-        ("API_KEYS_FILE", "keys.json", "UORO_API_KEYS_FILE"),
+        ("CORS_ORIGINS", "https://a.example, b.example", "UORO_CORS_ORIGINS"),
+        ("CORS_ORIGINS", "https://a.example/", "UORO_CORS_ORIGINS"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_sentence(
@@ -47,6 +48,27 @@ def test_a_bad_setting_is_refused_in_one_sentence(
     with pytest.raises(InvalidSettings, match=word) as refused:
         Settings.load()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_beyond_loopback_only_with_keys_or_with_the_word_for_it(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Refused without keys; with a key file or with the permission it is served; loopback needs neither."""
+    monkeypatch.setenv("UORO_HOST", host)
+    with pytest.raises(InvalidSettings, match="UORO_API_KEYS_FILE"):
+        Settings.load()
+    monkeypatch.setenv("UORO_API_KEYS_FILE", "keys.json")
+    assert Settings.load().host == host
+    monkeypatch.delenv("UORO_API_KEYS_FILE")
+    for loopback in ("127.0.0.1", "::1", "localhost"):
+        monkeypatch.setenv("UORO_HOST", loopback)
+        assert Settings.load().host == loopback
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With or without blanks; unset there are none; * is all."""
+    assert Settings.load().origins() == ()
+    monkeypatch.setenv("UORO_CORS_ORIGINS", "https://a.example, http://[::1]:3000 ,*")
+    assert Settings.load().origins() == ("https://a.example", "http://[::1]:3000", "*")
 
 
 def test_everyone_may_be_served_if_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

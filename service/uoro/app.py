@@ -15,13 +15,14 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uoro.api.app import create_app
+from uoro.api.keyring import Keyring
 from uoro.engine.engine import Engine
 from uoro.engine.warmup import WarmUp
 from uoro.errors import InvalidSettings
 from uoro.learning.trial import try_out
 from uoro.observability.logging import configure
 from uoro.observability.metrics import PrometheusMeter
-from uoro.settings import Settings
+from uoro.settings import LOOPBACK, Settings
 from uoro.store.embedded import EmbeddedServer
 from uoro.store.redis import RedisStore
 
@@ -41,6 +42,7 @@ def serve(settings: Settings) -> int:
     InvalidSettings, with one clear sentence, if the service cannot start.
     """
     configure(settings.log_level, settings.log_format)
+    keyring = _keyring(settings)
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
         store, owner = _open_store(settings, stack)
@@ -63,7 +65,15 @@ def serve(settings: Settings) -> int:
             warm_up=WarmUp(try_out),
         )
         meter.watch(engine.status)
-        server = uvicorn.Server(_config(_Lifespan(create_app(engine, settings.limits(), meter), engine), settings))
+        app = create_app(
+            engine,
+            settings.limits(),
+            meter,
+            keyring=keyring,
+            is_metrics_open=settings.metrics_without_key,
+            cors_origins=settings.origins(),
+        )
+        server = uvicorn.Server(_config(_Lifespan(app, engine), settings))
         host, port = listening.getsockname()[:2]
         _log.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         # uvicorn raises a signal that it has obeyed once more at the end: by then there is nothing left to do.
@@ -71,6 +81,17 @@ def serve(settings: Settings) -> int:
             signal.signal(number, lambda *_: None)
         server.run(sockets=[listening])
         return code
+
+
+def _keyring(settings: Settings) -> Keyring | None:
+    """The keys that callers need, if there are any to be. Raises InvalidKeyFile."""
+    if settings.api_keys_file is None:
+        return None
+    keyring = Keyring(settings.api_keys_file)
+    _log.info("callers need one of the %d keys in %s", len(keyring), settings.api_keys_file)
+    if settings.host not in LOOPBACK:
+        _log.warning("keys cross the network as they are; put a proxy with TLS in front")
+    return keyring
 
 
 def _open_store(settings: Settings, stack: ExitStack) -> tuple[RedisStore, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from datetime import UTC, datetime
 
 import psutil
 
+from uoro.access.keyfile import read_keys
 from uoro.domain import Observation
-from uoro.errors import UoroError
+from uoro.errors import InvalidKeyFile, UoroError
 from uoro.settings import Settings
 
 DEFAULT_STREAM = {"fields": {"value": {"type": "number"}}}
@@ -51,6 +53,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("compute", check_compute),
         ("memory", check_memory),
         ("port", check_port),
+        ("keys", check_keys),
         ("clock", check_clock),
     ]
     for name, check in checks:
@@ -180,6 +183,24 @@ def check_port(settings: Settings) -> Finding:
         except OSError as error:
             return Finding("port", f"{where}: {error.strerror}", "stop what listens there, or set UORO_PORT")
     return Finding("port", f"{where} is free")
+
+
+def check_keys(settings: Settings) -> Finding:
+    """The keys that callers need can be read, and one of them is still in force."""
+    if settings.api_keys_file is None:
+        return Finding("keys", "none are asked for; the service listens on loopback only unless that is allowed")
+    path = settings.api_keys_file
+    try:
+        keys = read_keys(path)
+    except InvalidKeyFile as error:
+        return Finding("keys", str(error), "uoro keys create makes the file; it must be readable for this user")
+    num_over = sum(key.is_expired(datetime.now(UTC)) for key in keys)
+    detail = f"{len(keys)} in {path}, {num_over} of them expired"
+    if len(keys) == num_over:
+        return Finding("keys", detail, "uoro keys create makes one; until then nobody may call")
+    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return Finding("keys", f"{detail}; others may write the file", f"chmod 600 {path}")
+    return Finding("keys", detail)
 
 
 def check_clock(settings: Settings) -> Finding:

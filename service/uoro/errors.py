@@ -22,6 +22,7 @@ UoroError
 ├── PositionConflict             an append at a position that is not the next one
 ├── CorruptRecord                bytes that fail their checksum, version or contiguity
 └── InvalidSettings              the service must not start
+    └── InvalidKeyFile           the file of keys cannot be read, or is none
 """
 
 from __future__ import annotations
@@ -203,3 +204,9 @@ class InvalidSettings(UoroError):
     """A setting that must stop the start, said in one sentence."""
 
     code = "invalid_settings"
+
+
+class InvalidKeyFile(InvalidSettings):
+    """A key file that cannot be read or is none: stops the start, and is told while the service runs."""
+
+    code = "invalid_key_file"

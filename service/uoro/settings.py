@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from uoro.errors import InvalidSettings
 from uoro.limits import Limits
 
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LIMITS = Limits()
 
@@ -32,9 +34,19 @@ class Settings(BaseSettings):
     )
     auto_create: bool = Field(False, description="create unknown streams on their first observation")
     api_keys_file: Path | None = Field(
-        default=None, description="keys are not offered by this version: setting it stops the start"
+        default=None,
+        description="file of the keys that callers need, as `uoro keys create` makes it; unset: no keys are asked "
+        "for, and the service listens on loopback only",
     )
-    allow_anonymous: bool = Field(False, description="listen beyond loopback although no keys are configured")
+    allow_anonymous: bool = Field(
+        False, description="listen beyond loopback although no keys are configured; with keys it changes nothing"
+    )
+    metrics_without_key: bool = Field(
+        False, description="serve /metrics without a key; else it needs one with the scope read and no prefix"
+    )
+    cors_origins: str = Field(
+        "", description="origins whose pages may call from a browser, separated by commas; * for all"
+    )
     memory_budget_bytes: int = Field(
         _LIMITS.memory_budget_bytes,
         ge=2**20,
@@ -59,7 +71,9 @@ class Settings(BaseSettings):
     )
     lease_ttl_s: float = Field(_LIMITS.lease_ttl_s, gt=0, description="seconds an owner may be silent")
     stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level logged; the audit log is written at all"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines look")
 
     @classmethod
@@ -71,17 +85,21 @@ class Settings(BaseSettings):
             first = error.errors(include_input=False, include_url=False)[0]
             name = "UORO_" + "_".join(str(part) for part in first["loc"]).upper()
             raise InvalidSettings(f"{name} is not usable: {first['msg']}.") from error
-        if settings.api_keys_file is not None:
+        if settings.host not in LOOPBACK and settings.api_keys_file is None and not settings.allow_anonymous:
             raise InvalidSettings(
-                "UORO_API_KEYS_FILE is set, but this version knows no keys and would serve everyone; unset it, and "
-                "keep the service on 127.0.0.1 or behind a proxy that asks for keys."
+                f"UORO_HOST={settings.host} would serve everyone without a key; listen on 127.0.0.1, make keys "
+                "(uoro keys create) and set UORO_API_KEYS_FILE, or set UORO_ALLOW_ANONYMOUS=true if that is meant."
             )
-        if settings.host not in LOOPBACK and not settings.allow_anonymous:
-            raise InvalidSettings(
-                f"UORO_HOST={settings.host} would serve everyone without a key; listen on 127.0.0.1, "
-                "or set UORO_ALLOW_ANONYMOUS=true if that is meant."
-            )
+        for origin in settings.origins():
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise InvalidSettings(
+                    f"UORO_CORS_ORIGINS is not usable: {origin!r} is no origin such as https://example.org."
+                )
         return settings
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may call."""
+        return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
     def limits(self) -> Limits:
         """The limits that this deployment moves."""

@@ -26,6 +26,7 @@ CALLS = {
     ("get", "/v1/streams/{stream}/export"): ("exportModel", {200}),
     ("put", "/v1/streams/{stream}/import"): ("importModel", {201, 409, 422}),
     ("post", "/v1/streams/{stream}/clone"): ("cloneStream", {201, 404, 409}),
+    ("post", "/v1/tickets"): ("issueTicket", {201, 401, 429}),
     ("get", "/livez"): ("live", {200}),
     ("get", "/readyz"): ("ready", {200, 503}),
     ("get", "/metrics"): ("metrics", {200}),
@@ -80,6 +81,18 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
     schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(document)) == schemas
+
+
+def test_every_call_says_what_key_it_needs(document: dict[str, Any]) -> None:
+    """Open, or a key with at most one scope of the three; what asks for a key documents 401 and 403."""
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for call in operations(document).values():
+        if call["security"]:
+            ((scheme, scopes),) = call["security"][0].items()
+            assert (scheme, set(scopes) <= {"read", "write", "admin"}, len(scopes) <= 1) == ("key", True, True)
+            assert call["responses"].keys() >= {"401", "403", "429"}
+        else:
+            assert "401" not in call["responses"]
 
 
 def test_path_parameters_are_declared(document: dict[str, Any]) -> None:

@@ -272,6 +272,7 @@ class ScriptedWebSocket:
         self.sent: list[str] = []
         self.heard = asyncio.Event()
         self.closed: tuple[int, str] | None = None
+        self.scope: dict[str, Any] = {}
         self._text = text
         self._reads = reads
 
@@ -384,7 +385,7 @@ def test_a_stop_of_the_server_closes_sockets_with_1012() -> None:
     websocket.path_params = {"stream": "s"}  # type: ignore[attr-defined]
 
     async def scenario() -> None:
-        sockets = Sockets(SimpleNamespace(hub=Hub(1, 1)), CountingMeter())  # type: ignore[arg-type]
+        sockets = Sockets(lambda _: SimpleNamespace(hub=Hub(1, 1)), CountingMeter())  # type: ignore[arg-type, return-value]
         running = asyncio.create_task(sockets.one_stream(websocket))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await sockets.close()

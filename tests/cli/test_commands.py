@@ -45,10 +45,13 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.load(data_dir=tmp_path / "data", port=port, memory_budget_bytes=2**20)
 
 
-@pytest.mark.parametrize("command", ["serve", "replay", "export", "import", "doctor", "version"])
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "replay", "export", "import", "doctor", "keys", "keys create", "keys list", "keys revoke", "version"],
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`--help` shows how it is called."""
-    result = RUN(application, [command, "--help"])
+    result = RUN(application, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert f"uoro {command}" in result.stdout.partition("Example:")[2]
 
@@ -114,6 +117,7 @@ def test_a_fit_machine(settings: Settings) -> None:
         ("compute", ""),
         ("memory", ""),
         ("port", ""),
+        ("keys", ""),
         ("clock", ""),
     ]
 

@@ -10,7 +10,7 @@ import pytest
 
 from uoro.observability.logging import configure
 
-NAMES = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+NAMES = ("uoro.audit", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +99,14 @@ def test_the_level_is_the_least_that_is_logged(capsys: pytest.CaptureFixture[str
     assert [json.loads(line)["message"] for line in lines(capsys)] == ["at"]
 
 
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_the_audit_log_is_written_at_every_level(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """Whatever the least level of everything else."""
+    configure(level, "json")
+    logging.getLogger("uoro.audit").info("delete_stream", extra={"act": "delete_stream"})
+    assert [json.loads(line)["act"] for line in lines(capsys)] == ["delete_stream"]
+
+
 def test_uvicorn_speaks_through_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Its own handlers and its coloured copy of the message are gone; a line for each request needs debug."""
     logging.getLogger("uvicorn").addHandler(logging.StreamHandler())
@@ -132,3 +140,24 @@ def test_warnings_become_lines(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = map(json.loads, lines(capsys))
     assert line["logger"] == "py.warnings"
     assert "old habit" in line["message"]
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_keys_and_tickets_are_cut_whoever_logs_them(capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    """In a message, an extra field or a traceback; what only looks a little like one stays."""
+    configure("debug", format_)
+    token, ticket = f"uoro_{'0a' * 6}_{'5ec2e7' * 8}", "71c4e7" * 8
+    logger = logging.getLogger("uvicorn.error")
+    logger.debug("< authorization: Bearer %s", token)
+    logger.info('"WebSocket /v1/ws?ticket=%s&a=1" [accepted]', ticket, extra={"key": token})
+    try:
+        raise ValueError(token)  # noqa: TRY301 - a traceback is what is asked for
+    except ValueError:
+        logger.exception("failed")
+    logger.info("uoro_stream_loss and uoro_client_errors")
+    told = capsys.readouterr().err
+    assert "5ec2e7" not in told
+    assert ticket not in told
+    assert "uoro_0a0a0a0a0a0a_" in told
+    assert "a=1" in told
+    assert "uoro_stream_loss and uoro_client_errors" in told

@@ -38,6 +38,7 @@ PLAIN_HISTOGRAMS = {
 }
 LABELLED = {
     "uoro_observations_rejected_total": "counter",
+    "uoro_requests_refused_total": "counter",
     "uoro_streams": "gauge",
     "uoro_build_info": "gauge",
     "uoro_request_duration_seconds": "histogram",
@@ -94,6 +95,8 @@ def test_every_metric_is_there_from_the_first_scrape() -> None:
         "malformed_body",
     ):
         assert found["uoro_observations_rejected_total", (("code", code),)] == 0
+    for code in ("unauthorized", "forbidden", "rate_limited", "foreign_origin"):
+        assert found["uoro_requests_refused_total", (("code", code),)] == 0
 
 
 def test_events_are_counted(event: Build) -> None:
@@ -104,6 +107,7 @@ def test_events_are_counted(event: Build) -> None:
     told.appended(0.002)
     told.rejected("overloaded", 7)
     told.rejected("a_new_code", 1)
+    told.refused("unauthorized")
     told.numeric_reset(2)
     told.snapshot_written(0.03)
     told.recovered(1.5, 400)
@@ -125,6 +129,7 @@ def test_events_are_counted(event: Build) -> None:
             "uoro_log_append_duration_seconds_sum": 0.002,
             ("uoro_observations_rejected_total", "overloaded"): 7,
             ("uoro_observations_rejected_total", "a_new_code"): 1,
+            ("uoro_requests_refused_total", "unauthorized"): 1,
             "uoro_numeric_resets_total": 2,
             "uoro_snapshots_total": 1,
             "uoro_snapshot_duration_seconds_count": 1,

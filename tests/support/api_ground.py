@@ -37,6 +37,7 @@ class CountingMeter:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int]] = []
         self.refusals: Counter[str] = Counter()
+        self.refused_at_door: Counter[str] = Counter()
 
     def scrape(self) -> bytes:
         return b"uoro_streams 1\n"
@@ -47,6 +48,9 @@ class CountingMeter:
 
     def rejected(self, code: str, num: int) -> None:
         self.refusals[code] += num
+
+    def refused(self, code: str) -> None:
+        self.refused_at_door[code] += 1
 
 
 class Server:
@@ -88,13 +92,13 @@ def quote(stream: str) -> str:
 
 
 @contextmanager
-def serving(*, auto_create: bool = False, limits: Limits | None = None) -> Iterator[Server]:
-    """A server for a test or a few; `limits` apply to its engine and its API."""
+def serving(*, auto_create: bool = False, limits: Limits | None = None, **access: Any) -> Iterator[Server]:
+    """A server for a test or a few; `limits` apply to its engine and its API, `access` is who may call."""
     limits = limits or Limits(drain_timeout_s=1.0)
     meter, shelf = CountingMeter(), MemoryShelf()
     engine = Engine(MemoryStore(shelf), "me", limits, SilentMeter(), auto_create=auto_create)
     engine.start()
-    with TestClient(create_app(engine, limits, meter), follow_redirects=False) as client:
+    with TestClient(create_app(engine, limits, meter, **access), follow_redirects=False) as client:
         while not engine.is_ready:
             time.sleep(0.001)
         yield Server(engine, client, meter, shelf)

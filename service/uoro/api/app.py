@@ -14,15 +14,23 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from uoro.api.edge import REQUEST_ID_KEY, Edge
-from uoro.api.models import Models
+from uoro.api.docs import Docs
+from uoro.api.door import Door
+from uoro.api.edge import Edge
+from uoro.api.keyring import Keyring
+from uoro.api.models import MAX_MODEL_BYTES, Models
 from uoro.api.observing import Observing
 from uoro.api.openapi import describe
 from uoro.api.operations import Operations
+from uoro.api.origins import Origins, sharing
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import detail_of, of_status, problem_response, response_of, status_of
+from uoro.api.rights import without_rights
+from uoro.api.scope import REQUEST_ID_KEY
 from uoro.api.sockets import Sockets
 from uoro.api.streams import Streams
+from uoro.api.tickets import Ticketing, Tickets
+from uoro.api.views import confining
 from uoro.errors import UoroError
 from uoro.limits import Limits
 
@@ -40,13 +48,18 @@ def create_app(
     meter: RequestMeter,
     *,
     version: str = "0.1.0",
+    keyring: Keyring | None = None,
+    is_metrics_open: bool = False,
+    cors_origins: tuple[str, ...] = (),
 ) -> ASGIApp:
-    """The application that serves an engine.
+    """The application that serves an engine; without a keyring everyone may call.
 
     A server that speaks the lifespan protocol through it has the engine's hub bound to its event loop before the
     first request, and the websockets closed after the last; one that does not must see to both itself.
     """
-    sockets = Sockets(engine, meter)
+    engine_for = confining(engine, meter)
+    sockets = Sockets(engine_for, meter, keyring)
+    tickets = None if keyring is None else Tickets(keyring)
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
@@ -59,16 +72,19 @@ def create_app(
         version=version,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=live,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         default_response_class=Response,
     )
     app.router.route_class = _Route
     for part in (
-        Operations(engine, meter),
-        Streams(engine),
-        Observing(engine, limits, meter),
-        Models(engine),
+        Operations(engine, meter, keyring),
+        Streams(engine_for),
+        Observing(engine_for, limits, meter),
+        Models(engine_for),
+        Ticketing(tickets),
+        Docs(app.title, "/openapi.json"),
     ):
         part.add_to(app)
     sockets.add_to(app)
@@ -77,7 +93,14 @@ def create_app(
     app.add_exception_handler(HTTPException, _framework_problem)
     app.add_exception_handler(Exception, _failure)
     app.openapi = _once(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
-    return Edge(app, meter)
+    unguarded = without_rights(app.routes)
+    assert not unguarded, f"calls without a row in the table of rights: {unguarded}"  # noqa: S101 - a slip of ours
+    if keyring is None or tickets is None:
+        guarded: ASGIApp = Origins(app, cors_origins, meter)
+    else:
+        max_body_bytes = max(limits.max_body_bytes, MAX_MODEL_BYTES)
+        guarded = Door(app, keyring, tickets, meter, max_body_bytes=max_body_bytes, is_metrics_open=is_metrics_open)
+    return Edge(sharing(guarded, cors_origins), meter)
 
 
 def _once(app: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -93,11 +116,11 @@ async def _to_docs(_: Request) -> Response:
     return RedirectResponse("/docs", 307)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, UoroError)  # noqa: S101 - registered for it
     if status_of(error) == 500:
         raise error  # a fault of the service like any other exception
-    return response_of(error)
+    return response_of(error, request.scope.get(REQUEST_ID_KEY))
 
 
 async def _framework_problem(request: Request, error: Exception) -> Response:
@@ -105,7 +128,8 @@ async def _framework_problem(request: Request, error: Exception) -> Response:
     headers = error.headers
     if error.status_code == 405:
         headers = {"allow": ", ".join(_allowed(request))}
-    return problem_response(error.status_code, of_status(error.status_code, error.detail), headers)
+    members = of_status(error.status_code, error.detail)
+    return problem_response(error.status_code, members, headers, request.scope.get(REQUEST_ID_KEY))
 
 
 def _allowed(request: Request) -> list[str]:
@@ -118,4 +142,4 @@ def _allowed(request: Request) -> list[str]:
 async def _failure(request: Request, _: Exception) -> Response:
     """The edge logs the exception; the caller learns only where to find it in the log."""
     members = {"code": UoroError.code, "detail": detail_of(UoroError())}
-    return problem_response(500, {**members, "request_id": request.scope.get(REQUEST_ID_KEY)})
+    return problem_response(500, members, request_id=request.scope.get(REQUEST_ID_KEY))

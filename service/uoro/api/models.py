@@ -16,8 +16,9 @@ from uoro.api.documents import parse_object
 from uoro.api.openapi import SNAPSHOT, STREAM, Answer, body, operation, ref
 from uoro.api.openapi import query as parameter
 from uoro.api.paths import snapshot_in, snapshot_name, stream_id, stream_in
-from uoro.api.ports import Engine
 from uoro.api.replies import json_response, snapshot_document, stream_document
+from uoro.api.scope import CLONE_TO_KEY
+from uoro.api.views import EngineFor
 
 MODEL = "application/octet-stream"
 MAX_MODEL_BYTES = bounds.MAX_STREAM_STATE_BYTES + 2**20
@@ -29,8 +30,8 @@ _BINARY = {"type": "string", "format": "binary"}
 class Models:
     """Endpoints that take a model as a whole."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine_for: EngineFor) -> None:
+        self._engine_for = engine_for
 
     async def save_snapshot(self, request: Request) -> Response:
         """Keep the model as it is under a name."""
@@ -38,16 +39,17 @@ class Models:
         content_type(request, JSON)
         document = parse_object(await read_body(request, MAX_DOCUMENT_BYTES), "name")
         name = snapshot_name(document.get("name"))
-        return json_response(snapshot_document(await answer(self._engine.save_snapshot(stream, name))), 201)
+        snapshot = await answer(self._engine_for(request).save_snapshot(stream, name))
+        return json_response(snapshot_document(snapshot), 201)
 
     async def snapshots(self, request: Request) -> Response:
         """The named versions."""
-        found = await answer(self._engine.snapshots(stream_in(request)))
+        found = await answer(self._engine_for(request).snapshots(stream_in(request)))
         return json_response({"snapshots": [snapshot_document(snapshot) for snapshot in found]})
 
     async def restore(self, request: Request) -> Response:
         """Go back to a named version."""
-        info = await answer(self._engine.restore(stream_in(request), snapshot_in(request)))
+        info = await answer(self._engine_for(request).restore(stream_in(request), snapshot_in(request)))
         return json_response(stream_document(info))
 
     async def export(self, request: Request) -> Response:
@@ -55,7 +57,7 @@ class Models:
         stream = stream_in(request)
         name = re.sub(r"[^A-Za-z0-9._-]", "_", stream)
         headers = {"content-disposition": f'attachment; filename="{name}.safetensors"'}
-        file = await answer(self._engine.export(stream))
+        file = await answer(self._engine_for(request).export(stream))
         return Response(file, media_type=MODEL, headers=headers)
 
     async def import_model(self, request: Request) -> Response:
@@ -63,7 +65,7 @@ class Models:
         stream = stream_in(request)
         replace = query.flag(request, "replace")
         file = await read_body(request, MAX_MODEL_BYTES)
-        info = await answer(self._engine.import_model(stream, file, replace=replace))
+        info = await answer(self._engine_for(request).import_model(stream, file, replace=replace))
         return json_response(stream_document(info), 201)
 
     async def clone(self, request: Request) -> Response:
@@ -71,7 +73,8 @@ class Models:
         stream = stream_in(request)
         content_type(request, JSON)
         document = parse_object(await read_body(request, MAX_DOCUMENT_BYTES), "to")
-        info = await answer(self._engine.clone(stream, stream_id(document.get("to"), "to")))
+        to = request.scope[CLONE_TO_KEY] = stream_id(document.get("to"), "to")
+        info = await answer(self._engine_for(request).clone(stream, to))
         return json_response(stream_document(info), 201)
 
     def add_to(self, app: FastAPI) -> None:

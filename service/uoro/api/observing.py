@@ -19,6 +19,7 @@ from uoro.api.paths import stream_in
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.query import wants_full_results
 from uoro.api.replies import Outcome, json_response, reply_to, reply_to_several, reply_to_streams
+from uoro.api.views import EngineFor
 from uoro.domain import Observed, Submission
 from uoro.errors import OutOfSequence, RequestError, StreamDamaged, UnknownStream, UoroError
 from uoro.limits import Limits
@@ -33,8 +34,8 @@ REFUSALS_OF_ALL = (UnknownStream, StreamDamaged, OutOfSequence)
 class Observing:
     """Endpoints that take observations."""
 
-    def __init__(self, engine: Engine, limits: Limits, meter: RequestMeter) -> None:
-        self._engine = engine
+    def __init__(self, engine_for: EngineFor, limits: Limits, meter: RequestMeter) -> None:
+        self._engine_for = engine_for
         self._limits = limits
         self._meter = meter
 
@@ -43,7 +44,7 @@ class Observing:
         stream = stream_in(request)
         is_full = wants_full_results(request)
         content = await self._read(request, stream, content_type(request, JSON, NDJSON))
-        outcomes = await self._outcomes(content)
+        outcomes = await self._outcomes(content, self._engine_for(request))
         if content.is_single:
             (outcome,) = outcomes
             if isinstance(outcome, UoroError):
@@ -58,9 +59,10 @@ class Observing:
         """Observations that name their streams: NDJSON, or an array."""
         is_full = wants_full_results(request)
         content = await self._read(request, None, content_type(request, NDJSON, JSON))
-        outcomes = await self._outcomes(content)
+        engine = self._engine_for(request)
+        outcomes = await self._outcomes(content, engine)
         named = dict.fromkeys(submission.stream for submission in content.submissions)
-        reply = reply_to_streams(outcomes, self._last_seqs(list(named), outcomes), is_full=is_full)
+        reply = reply_to_streams(outcomes, self._last_seqs(list(named), outcomes, engine), is_full=is_full)
         return json_response(reply)
 
     async def _read(self, request: Request, stream: str | None, media_type: str) -> Body:
@@ -80,14 +82,14 @@ class Observing:
             self._meter.rejected(code, num)
         return content
 
-    async def _outcomes(self, content: Body) -> list[Outcome]:
+    async def _outcomes(self, content: Body, engine: Engine) -> list[Outcome]:
         """One outcome per observation of the body, in order: refused here, or told by the engine."""
         submissions = content.submissions
-        outcomes = await answer(self._engine.observe(submissions)) if submissions else []
+        outcomes = await answer(engine.observe(submissions)) if submissions else []
         told = iter(outcomes)
         return [next(told) if isinstance(r, Submission) else r for r in content.readings]
 
-    def _last_seqs(self, streams: list[str], outcomes: list[Outcome]) -> dict[str, int]:
+    def _last_seqs(self, streams: list[str], outcomes: list[Outcome], engine: Engine) -> dict[str, int]:
         """The newest place of each stream that exists; one that was deleted meanwhile has what was learned."""
         last_seqs: dict[str, int] = {}
         for outcome in outcomes:
@@ -95,7 +97,7 @@ class Observing:
                 last_seqs[outcome.stream] = max(outcome.seq, last_seqs.get(outcome.stream, 0))
         for stream in streams:
             try:
-                last_seqs[stream] = self._engine.describe(stream).last_seq
+                last_seqs[stream] = engine.describe(stream).last_seq
             except UnknownStream:
                 continue
         return last_seqs

@@ -7,11 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from uoro.api import query, schemas
+from uoro.api.keyring import Keyring
 from uoro.api.openapi import Answer, operation
 from uoro.api.openapi import query as parameter
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import problem_response
 from uoro.api.replies import json_response
+from uoro.api.scope import REQUEST_ID_KEY
 from uoro.errors import NotReady
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,9 +22,10 @@ PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 class Operations:
     """Endpoints beside the streams."""
 
-    def __init__(self, engine: Engine, meter: RequestMeter) -> None:
+    def __init__(self, engine: Engine, meter: RequestMeter, keyring: Keyring | None = None) -> None:
         self._engine = engine
         self._meter = meter
+        self._keyring = keyring
 
     async def live(self, _: Request) -> Response:
         """The server answers."""
@@ -30,12 +33,17 @@ class Operations:
 
     async def ready(self, request: Request) -> Response:
         """Whether observations are taken, and if not, why."""
-        shown = {"checks": self._engine.checks()} if query.flag(request, "verbose") else {}
+        shown = {"checks": self._checks()} if query.flag(request, "verbose") else {}
         if self._engine.is_ready:
             return json_response({"status": "ready", **shown})
         faults = [f"{name}: {state}" for name, state in self._engine.checks().items() if state != "ok"]
         members = {"code": NotReady.code, "detail": "; ".join(faults) or "not ready", **shown}
-        return problem_response(503, members, {"retry-after": "1"})
+        return problem_response(503, members, {"retry-after": "1"}, request.scope.get(REQUEST_ID_KEY))
+
+    def _checks(self) -> dict[str, str]:
+        """What is ready and what is not. A key file in disorder is told, and keeps nobody out who has a key."""
+        keys = {} if self._keyring is None else {"keys": self._keyring.state()}
+        return self._engine.checks() | keys
 
     async def metrics(self, _: Request) -> Response:
         """All metrics as Prometheus text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -15,9 +16,22 @@ from uoro.domain import (
     StreamInfo,
     Submission,
 )
-from uoro.engine.subscriptions import Hub
+from uoro.engine.subscriptions import Subscription
 from uoro.errors import UoroError
 from uoro.learning.spec import StreamSpec
+
+
+class Hub(Protocol):
+    """Where results are published."""
+
+    def bind(self, loop: AbstractEventLoop) -> None:
+        """Name the event loop that subscribers live on."""
+
+    def open(self, prefix: str = "") -> Subscription:
+        """A new subscription that never hears of streams without the prefix. Raises Overloaded."""
+
+    def close(self, subscription: Subscription) -> None:
+        """Forget a subscription."""
 
 
 class Engine(Protocol):
@@ -26,6 +40,10 @@ class Engine(Protocol):
     @property
     def hub(self) -> Hub:
         """Where results are published."""
+
+    @property
+    def auto_create(self) -> bool:
+        """Whether an observation for an unknown stream creates it."""
 
     @property
     def is_ready(self) -> bool:
@@ -54,6 +72,9 @@ class Engine(Protocol):
 
     def list_streams(self, *, after: str, limit: int, prefix: str, labels: Mapping[str, str]) -> list[StreamInfo]:
         """Streams by id, from the first beyond `after`."""
+
+    def count_streams(self, prefix: str) -> int:
+        """How many streams have ids that start with a prefix."""
 
     def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
         """The next `horizon` predictions; None before the first observation."""
@@ -91,3 +112,6 @@ class RequestMeter(Protocol):
 
     def rejected(self, code: str, num: int) -> None:
         """So many observations were refused before they reached the engine."""
+
+    def refused(self, code: str) -> None:
+        """A request or a websocket was refused at the door."""

@@ -1,13 +1,18 @@
 """Errors as RFC 9457 problem documents, and the refusals that only the web knows.
 
 RequestError
+├── Unauthorized             401  no key, an unknown one, or one whose time is over
+├── Forbidden                403  the key lacks the scope
+│   └── ForeignOrigin        403  a page of another site calls
 ├── NotFound                 404  no such path
 ├── MethodNotAllowed         405
 ├── BodyTimeout              408  the body did not arrive in time
 ├── UnsupportedMediaType     415
 ├── UnsupportedEncoding      415
-└── BodyTooLarge
-    └── TooManyObservations  413
+├── BodyTooLarge
+│   └── TooManyObservations  413
+└── Overloaded
+    └── RateLimited          429  a limit of the key; none was taken
 """
 
 from __future__ import annotations
@@ -35,6 +40,34 @@ from uoro.errors import (
 )
 
 PROBLEM_TYPE = "application/problem+json"
+
+
+class Unauthorized(RequestError):
+    """The request came without a key that is in force."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The key does not grant what the call needs."""
+
+    code = "forbidden"
+
+
+class ForeignOrigin(Forbidden):
+    """Without keys whoever reaches the service may write; a page of another site in the browser may not."""
+
+    code = "foreign_origin"
+
+
+class RateLimited(Overloaded):
+    """A limit of the key is used up; nothing of the request was taken. `policy` names the limit."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, policy: str, retry_after_s: float) -> None:
+        super().__init__(detail, retry_after_s)
+        self.policy = policy
 
 
 class NotFound(RequestError):
@@ -75,6 +108,8 @@ class TooManyObservations(BodyTooLarge):
 
 STATUS: dict[type[UoroError], int] = {
     MalformedBody: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     UnknownStream: 404,
     UnknownSnapshot: 404,
@@ -114,6 +149,9 @@ def members_of(error: UoroError) -> dict[str, object]:
         members["field"] = writable(error.field)
     if isinstance(error, OutOfSequence):
         members["expected_seq"] = error.expected_seq
+    if isinstance(error, RateLimited):
+        members["violated-policies"] = [error.policy]
+        members["retry_after_s"] = math.ceil(error.retry_after_s)
     return members
 
 
@@ -136,9 +174,11 @@ def document(status: int, members: Mapping[str, object]) -> bytes:
     return msgspec.json.encode(problem)
 
 
-def response_of(error: UoroError) -> Response:
+def response_of(error: UoroError, request_id: str | None = None) -> Response:
     """The answer to a request that ended in an error of the tree."""
     headers: dict[str, str] = {}
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, Overloaded | Unavailable):
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, CLOSES_CONNECTION):
@@ -146,12 +186,18 @@ def response_of(error: UoroError) -> Response:
     members = members_of(error)
     if isinstance(error, Overloaded):
         members["accepted"] = 0
-    return problem_response(status_of(error), members, headers)
+    return problem_response(status_of(error), members, headers, request_id)
 
 
-def problem_response(status: int, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
-    """A problem document as a response."""
-    return Response(document(status, members), status, dict(headers) if headers else None, media_type=PROBLEM_TYPE)
+def problem_response(
+    status: int,
+    members: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
+    request_id: str | None = None,
+) -> Response:
+    """A problem document as a response; with `request_id` it says where to find it in the log."""
+    named = members if request_id is None else {**members, "request_id": request_id}
+    return Response(document(status, named), status, dict(headers) if headers else None, media_type=PROBLEM_TYPE)
 
 
 def of_status(status: int, detail: Any) -> dict[str, object]:

@@ -205,6 +205,13 @@ class CloneTarget(_Shape):
     to: StreamId
 
 
+class Ticket(_Shape):
+    """What opens one websocket as `?ticket=`, within its life."""
+
+    ticket: str
+    expires_in_s: float
+
+
 class Health(_Shape):
     """How the service is."""
 
@@ -226,6 +233,8 @@ class Problem(BaseModel):
     expected_seq: int | None = None
     accepted: int | None = None
     request_id: str | None = None
+    retry_after_s: int | None = None
+    violated_policies: list[str] | None = Field(None, alias="violated-policies")
     checks: dict[str, Any] | None = None
 
 
@@ -245,6 +254,7 @@ ALL: tuple[type[BaseModel], ...] = (
     Snapshot,
     SnapshotList,
     CloneTarget,
+    Ticket,
     Health,
     Problem,
 )

@@ -14,8 +14,8 @@ from uoro.api.documents import is_text, parse_object
 from uoro.api.openapi import STREAM, Answer, body, operation, ref
 from uoro.api.openapi import query as parameter
 from uoro.api.paths import stream_in
-from uoro.api.ports import Engine
 from uoro.api.replies import json_response, metrics_document, prediction_document, reply_from, stream_document
+from uoro.api.views import EngineFor
 from uoro.errors import InvalidRequest
 from uoro.learning.spec import StreamSpec
 
@@ -26,8 +26,8 @@ DEFAULT_RESULTS = 20
 class Streams:
     """Endpoints of `/v1/streams`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine_for: EngineFor) -> None:
+        self._engine_for = engine_for
 
     async def create(self, request: Request) -> Response:
         """Create a stream; the same spec again is answered as it is."""
@@ -37,17 +37,17 @@ class Streams:
         document = parse_object(content or b"{}", "spec", "labels")
         spec = StreamSpec.parse(document.get("spec", {}))
         labels = _labels(document.get("labels"))
-        info, is_new = await answer(self._engine.create(stream, spec, labels))
+        info, is_new = await answer(self._engine_for(request).create(stream, spec, labels))
         return json_response(stream_document(info), 201 if is_new else 200)
 
     async def describe(self, request: Request) -> Response:
         """Spec, labels and state."""
-        return json_response(stream_document(self._engine.describe(stream_in(request))))
+        return json_response(stream_document(self._engine_for(request).describe(stream_in(request))))
 
     async def list(self, request: Request) -> Response:
         """A page of streams; one more is asked for than is told, to know whether there are more."""
         size = query.integer(request, "limit", DEFAULT_PAGE, bounds.MAX_LIST_PAGE)
-        found = self._engine.list_streams(
+        found = self._engine_for(request).list_streams(
             after=query.cursor(request),
             limit=size + 1,
             prefix=query.prefix(request),
@@ -59,7 +59,7 @@ class Streams:
 
     async def delete(self, request: Request) -> Response:
         """Forget a stream."""
-        await answer(self._engine.delete(stream_in(request)))
+        await answer(self._engine_for(request).delete(stream_in(request)))
         return Response(status_code=204)
 
     async def freeze(self, request: Request) -> Response:
@@ -74,25 +74,26 @@ class Streams:
         """What is expected next; changes nothing."""
         stream = stream_in(request)
         horizon = query.integer(request, "horizon", 1, bounds.MAX_HORIZON_STEPS)
-        seq = self._engine.describe(stream).last_seq + 1
-        predictions = await answer(self._engine.predict(stream, horizon))
+        engine = self._engine_for(request)
+        seq = engine.describe(stream).last_seq + 1
+        predictions = await answer(engine.predict(stream, horizon))
         asked = horizon if "horizon" in request.query_params else None
         return json_response(prediction_document(stream, seq, predictions, horizon=asked))
 
     async def metrics(self, request: Request) -> Response:
         """Streaming evaluation."""
         stream = stream_in(request)
-        return json_response(metrics_document(stream, await answer(self._engine.metrics(stream))))
+        return json_response(metrics_document(stream, await answer(self._engine_for(request).metrics(stream))))
 
     async def results(self, request: Request) -> Response:
         """The most recent results, newest last."""
         stream = stream_in(request)
         limit = query.integer(request, "limit", DEFAULT_RESULTS, bounds.MAX_RECENT_RESULTS)
-        results = await answer(self._engine.results(stream, limit))
+        results = await answer(self._engine_for(request).results(stream, limit))
         return json_response({"stream": stream, "results": [reply_from(stream, result) for result in results]})
 
     async def _set_frozen(self, request: Request, *, is_frozen: bool) -> Response:
-        info = await answer(self._engine.set_frozen(stream_in(request), is_frozen=is_frozen))
+        info = await answer(self._engine_for(request).set_frozen(stream_in(request), is_frozen=is_frozen))
         return json_response(stream_document(info))
 
     def add_to(self, app: FastAPI) -> None:

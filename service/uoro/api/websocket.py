@@ -8,7 +8,7 @@ Rules:
 3. A subscriber gets each result of what it follows, its own included: the reply with its `id`, the subscription's
    message without. One that falls behind is closed with 1013, as is one that does not read at all.
 4. An error is told and the socket stays open. A message over its limit closes it with 1009, a stop of the server
-   with 1012.
+   with 1012, the end of its key with 4401.
 """
 
 from __future__ import annotations
@@ -89,11 +89,12 @@ class Socket:
         self._send_timeout_s = send_timeout_s
         self._unanswered: asyncio.Queue[_Unanswered] = asyncio.Queue(MAX_UNANSWERED)
         self._subscribed: asyncio.Future[Subscription] = asyncio.get_running_loop().create_future()
-        self._stopped = asyncio.Event()
+        self._stopped: asyncio.Future[_Closing] = asyncio.get_running_loop().create_future()
 
-    def stop(self) -> None:
-        """The server is going away."""
-        self._stopped.set()
+    def stop(self, code: int = 1012, reason: str = "the server is going away") -> None:
+        """End the conversation; the first reason stands."""
+        if not self._stopped.done():
+            self._stopped.set_result(_Closing(code, reason))
 
     async def run(self) -> None:
         """Converse until either side ends it."""
@@ -232,8 +233,7 @@ class Socket:
                 raise _Closing(1013, "this subscriber fell further behind than its buffer")
 
     async def _await_stop(self) -> None:
-        await self._stopped.wait()
-        raise _Closing(1012, "the server is going away")
+        raise await asyncio.shield(self._stopped)
 
     async def _send(self, message: dict[str, object]) -> None:
         try:

@@ -30,7 +30,7 @@ REPLAY_HELP = """Stream a CSV, NDJSON or NDJSON.gz file into a server; end with 
 
 NDJSON lines are {"t": ..., "x": {...}} or flat objects; with a "stream" member they may belong to many streams.
 A CSV has a header; an empty cell is a missing value. A member or column called t, time, timestamp, date or
-datetime is the time of the observation.
+datetime is the time of the observation. Where the server asks for keys, one with the scopes read and write.
 
 Example: uoro replay taxi.csv --target value
 

@@ -86,6 +86,11 @@ class Catalog:
                 found.append(self.describe(stream, known))
         return found
 
+    def count(self, prefix: str) -> int:
+        """How many streams have ids that start with a prefix."""
+        ids = self._ids()
+        return bisect_left(ids, prefix + "\U0010ffff") - bisect_left(ids, prefix)
+
     def describe(self, stream: str, known: Known) -> StreamInfo:
         """The public description of a stream."""
         spec = {} if known.spec is None else known.spec.document()

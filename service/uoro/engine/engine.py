@@ -96,6 +96,7 @@ class Engine:
         warm_up: WarmUp | None = None,
     ) -> None:
         self.meter = meter
+        self.auto_create = auto_create
         self.hub = Hub(limits.max_subscribers, limits.max_subscriber_messages)
         self.catalog = Catalog()
         self.queue = Queue(limits)
@@ -255,6 +256,11 @@ class Engine:
         """Streams with ids above `after`, in order, that have the prefix and all labels."""
         self._check_phase()
         return self.catalog.page(after=after, limit=limit, prefix=prefix, labels=labels)
+
+    def count_streams(self, prefix: str) -> int:
+        """How many streams have ids that start with a prefix."""
+        self._check_phase()
+        return self.catalog.count(prefix)
 
     def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
         """The next `horizon` steps; None before the first observation."""

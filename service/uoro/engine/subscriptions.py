@@ -19,20 +19,24 @@ from uoro.errors import Overloaded
 class Subscription:
     """One listener's bounded buffer. `streams` it follows; None stands for all.
 
+    Args:
+        prefix: of the streams that it may hear of, whatever it follows.
+
     Attributes:
         is_overflowed: it fell more than its buffer behind; what is buffered is the last it will get.
     """
 
-    def __init__(self, max_messages: int) -> None:
+    def __init__(self, max_messages: int, prefix: str = "") -> None:
         self.streams: set[str] | None = set()
         self.is_overflowed = False
         self._max_messages = max_messages
+        self._prefix = prefix
         self._buffer: deque[Observed] = deque()
         self._arrived = asyncio.Event()
 
     def offer(self, observed: Observed) -> None:
         """Buffer one result, or overflow."""
-        if self.is_overflowed:
+        if self.is_overflowed or not observed.stream.startswith(self._prefix):
             return
         if len(self._buffer) >= self._max_messages:
             self.is_overflowed = True
@@ -66,11 +70,14 @@ class Hub:
         """Name the event loop that subscribers live on, before the first `publish`."""
         self._loop = loop
 
-    def open(self) -> Subscription:
-        """A new subscription that follows nothing yet. Raises Overloaded when there are too many."""
+    def open(self, prefix: str = "") -> Subscription:
+        """A new subscription that follows nothing yet, and never streams without the prefix.
+
+        Raises Overloaded when there are too many.
+        """
         if len(self._subscriptions) >= self._max_subscribers:
             raise Overloaded(f"{self._max_subscribers} subscribers are connected, which is the limit")
-        subscription = Subscription(self._max_messages)
+        subscription = Subscription(self._max_messages, prefix)
         self._subscriptions.add(subscription)
         return subscription
 

@@ -1,6 +1,7 @@
 """Log lines: short ones to read, or one JSON document a line to collect. Everything goes to standard error.
 
-A value that came from outside cannot forge a line: control characters are escaped in both formats.
+A value that came from outside cannot forge a line: control characters are escaped in both formats. What looks like
+a key or a ticket is cut short, whoever logged it: at level debug the web server writes down whole requests.
 """
 
 from __future__ import annotations
@@ -8,10 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from datetime import UTC, datetime
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "websocket"}
 """Attributes every record has, and those of uvicorn that repeat its message or are objects of its own."""
+
+_TOKEN = re.compile(r"(uoro_[0-9a-f]{12}_)[0-9A-Za-z]+")
+_TICKET = re.compile(r"(ticket=)[^&\s\"\\]+")
 
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -32,6 +37,8 @@ def configure(level: str, format: str) -> None:  # noqa: A002 - the setting's ow
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
+    # Who did what is written down however little else is wanted.
+    logging.getLogger("uoro.audit").setLevel(logging.INFO)
     if level != "debug":
         # A line for each request costs more than the request; uoro_request_duration_seconds counts them.
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
@@ -48,7 +55,7 @@ class ConsoleLines(logging.Formatter):
         message = _one_line(record.getMessage())
         line = f"{clock} {record.levelname.lower():<7} {record.name}  {message}{extra}"
         exception = _exception(self, record)
-        return f"{line}\n{exception}" if exception else line
+        return _redacted(f"{line}\n{exception}" if exception else line)
 
 
 class JsonLines(logging.Formatter):
@@ -68,7 +75,14 @@ class JsonLines(logging.Formatter):
         exception = _exception(self, record)
         if exception:
             line["exception"] = exception
-        return json.dumps(line)
+        return _redacted(json.dumps(line))
+
+
+def _redacted(line: str) -> str:
+    """The line without the secret part of keys and tickets."""
+    if "uoro_" not in line and "ticket=" not in line:
+        return line
+    return _TICKET.sub(r"\1…", _TOKEN.sub(r"\1…", line))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, str | float | bool | None]:

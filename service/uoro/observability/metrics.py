@@ -46,6 +46,9 @@ REFUSALS: tuple[type[errors.UoroError], ...] = (
 )
 """What can keep an observation out: counted from zero, so that a rate sees the first one."""
 
+DOOR_REFUSALS = ("unauthorized", "forbidden", "rate_limited", "foreign_origin")
+"""Codes of refusals at the door, counted from zero too."""
+
 REQUEST_SECONDS = log_spaced(0.001, 10.0, (1, 2.5, 5))
 STEP_SECONDS = log_spaced(1e-6, 0.1, (1, 2.5, 5))
 APPEND_SECONDS = log_spaced(1e-4, 10.0, (1, 2.5, 5))
@@ -77,6 +80,7 @@ class PrometheusMeter(Collector):
         self._resets = 0
         self._snapshots = 0
         self._rejected = {error.code: 0 for error in REFUSALS}
+        self._refused = dict.fromkeys(DOOR_REFUSALS, 0)
         self._requests: dict[tuple[str, str, str], Histogram] = {}
         self._step = Histogram(STEP_SECONDS)
         self._batch = Histogram(BATCH_SIZES)
@@ -140,6 +144,11 @@ class PrometheusMeter(Collector):
         with self._lock:
             self._rejected[code] = self._rejected.get(code, 0) + num
 
+    def refused(self, code: str) -> None:
+        """A request or a websocket was refused at the door."""
+        with self._lock:
+            self._refused[code] = self._refused.get(code, 0) + 1
+
     def numeric_reset(self, num: int) -> None:
         """Learners dropped non-finite values so many times."""
         with self._lock:
@@ -178,6 +187,14 @@ class PrometheusMeter(Collector):
         for code, num in self._rejected.items():
             rejected.add_metric((code,), num)
         yield rejected
+        refused = CounterMetricFamily(
+            "uoro_requests_refused",
+            "Requests and websockets refused for want of a right, by problem code.",
+            labels=("code",),
+        )
+        for code, num in self._refused.items():
+            refused.add_metric((code,), num)
+        yield refused
         for name, text, num in (
             ("uoro_observations", "Observations applied.", self._observations),
             ("uoro_replayed_observations", "Observations replayed by recoveries.", self._replayed),

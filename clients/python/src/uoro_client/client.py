@@ -36,7 +36,7 @@ class Client:
 
     Args:
         url: address of the service.
-        api_key: sent as a bearer token, if the service asks for keys.
+        api_key: sent as a bearer token, if the service asks for keys; UORO_API_KEY if left out, "" for none.
         timeout_s: seconds to wait for one reply.
         patience: how failed calls are tried again.
         transport: another httpx transport, for tests.
@@ -52,10 +52,12 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = wire.base_url(url)
-        self._api_key = api_key
+        self._api_key = wire.key_of(api_key)
         self._timeout_s = timeout_s
         self._patience = patience or Patience()
-        self._http = httpx.Client(headers=wire.headers(api_key), timeout=wire.timeout(timeout_s), transport=transport)
+        self._http = httpx.Client(
+            headers=wire.headers(self._api_key), timeout=wire.timeout(timeout_s), transport=transport
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -61,7 +61,7 @@ class SequenceTaken(ClientError):
 
 
 class SubscriptionLost(ClientError):
-    """The service ended a subscription; a `close_code` of 1013 means that its reader fell behind."""
+    """The service ended a subscription: `close_code` 1013, its reader fell behind; 4401, its key has ended."""
 
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(f"the subscription ended with code {close_code}: {reason or 'no reason given'}")
@@ -101,7 +101,7 @@ class ApiError(ClientError):
 
 
 class NotAllowed(ApiError):
-    """The key is missing, unknown, or lacks the scope."""
+    """The key is missing, unknown or expired (401), or lacks the scope that the call needs (403)."""
 
 
 class NotFound(ApiError):
@@ -121,7 +121,7 @@ class InvalidRequest(ApiError):
 
 
 class Overloaded(ApiError):
-    """The service is full for the moment; nothing of the request was taken."""
+    """The service is full for the moment, or a limit of the key used up; nothing of the request was taken."""
 
 
 class Unavailable(ApiError):

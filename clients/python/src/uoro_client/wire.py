@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from uoro_client.replies import Readiness
 T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_VARIABLE = "UORO_API_KEY"
 DEFAULT_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 
@@ -38,6 +40,11 @@ def base_url(url: str) -> str:
 def socket_url(url: str) -> str:
     """The address of the websocket for many streams."""
     return "ws" + base_url(url).removeprefix("http") + "/v1/ws"
+
+
+def key_of(api_key: str | None) -> str | None:
+    """The key to call with: the one given, or that of the environment; "" stands for none."""
+    return (os.environ.get(KEY_VARIABLE) if api_key is None else api_key) or None
 
 
 def headers(api_key: str | None) -> dict[str, str]:
