@@ -197,4 +197,15 @@ STREAM = (
         {"{{part}}": of_stream("uoro_stream_influence_norm")},
         width=12,
     ),
+    Panel(
+        "Noise of the estimate",
+        "Share of noise in the stochastic part of the gradient, and the weight that part is given for it.",
+        {
+            "noise": of_stream("uoro_stream_estimate_noise_ratio"),
+            "weight": of_stream("uoro_stream_estimate_weight_ratio"),
+        },
+        unit="percentunit",
+        bounds=(0, 1),
+        width=12,
+    ),
 )

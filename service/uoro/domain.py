@@ -74,7 +74,9 @@ class Metrics(msgspec.Struct, frozen=True):
     """Streaming evaluation of one stream; losses are means, `skill` is 1 - loss / baseline_loss.
 
     `recent` windows are exponential with an effective length of `window` observations; `total` since
-    the first observation. A value that does not exist yet is None.
+    the first observation. A value that does not exist yet is None. `estimate_noise` is the share of noise in the mean
+    square of the stochastic part of the gradient estimate, measured where two or more copies make it; `estimate_weight`
+    is the weight λ that part has now.
     """
 
     observations: int
@@ -90,6 +92,8 @@ class Metrics(msgspec.Struct, frozen=True):
     influence_norm: dict[str, float]
     expert_weights: dict[str, dict[str, float]]
     numeric_resets: int
+    estimate_noise: float | None = None
+    estimate_weight: float | None = None
 
 
 class Submission(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import pytest
 from uoro import limits
 from uoro.domain import CategoryPrediction, Metrics, NumberPrediction, Observation, Result
 from uoro.errors import CorruptRecord, InvalidSpec
+from uoro.learning.kernel.family import SIGNAL, TOTAL
 from uoro.learning.kernel.numeric.aggregation import BOUND, FORECAST, REGRET, VARIANCE, WEIGHT
 from uoro.learning.kernel.symbols.state import ADVANCING, PENDING
 from uoro.learning.learner import Learner
@@ -316,3 +317,21 @@ def test_the_core_learns_what_no_memoryless_model_can(name: str) -> None:
         skills[learner_name] = learner.metrics().skill
     assert skills[name] > 0.4
     assert skills[name] > skills["frozen"]
+
+
+def test_the_noise_of_the_estimate_is_told() -> None:
+    """Copies that agree are all signal, copies that cancel all noise; without copies there is nothing to tell."""
+    number = {"fields": {"v": {"type": "number"}}, "hidden_size": 4}
+    learner = Learner.new(StreamSpec.parse(number))
+    for step in range(100):
+        learner.observe(Observation({"v": float(np.sin(step / 3) + (step * 7919 % 13) / 13)}))
+    told = learner.metrics()
+    assert told.estimate_noise is not None
+    assert 0.0 < told.estimate_noise <= 1.0
+    assert told.estimate_weight is not None
+    assert 0.0 <= told.estimate_weight <= 1.0
+    for signal, noise in ((2.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (0.5, 0.75)):
+        learner.core.weighing[SIGNAL], learner.core.weighing[TOTAL] = signal, 2.0
+        assert learner.metrics().estimate_noise == noise
+    deterministic = Learner.new(StreamSpec.parse({**number, "learner": {"name": "snap1"}}))
+    assert (deterministic.metrics().estimate_noise, deterministic.metrics().estimate_weight) == (None, None)

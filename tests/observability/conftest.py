@@ -21,6 +21,8 @@ class Event:
     baseline_loss: float | None = 0.5
     skill: float | None = 0.5
     anomaly: float | None = 0.125
+    estimate_noise: float | None = 0.75
+    estimate_weight: float | None = 0.375
     influence_norm: dict[str, float] = field(default_factory=lambda: {"s_tilde": 1.5, "theta_tilde": 2.5})
 
     def tell(self, meter: PrometheusMeter, stream: str, duration_s: float = 0.0003) -> None:
@@ -51,6 +53,8 @@ class Event:
                 influence_norm=self.influence_norm,
                 expert_weights={},
                 numeric_resets=0,
+                estimate_noise=self.estimate_noise,
+                estimate_weight=self.estimate_weight,
             ),
             duration_s,
         )

@@ -51,6 +51,8 @@ LABELLED = {
     "uoro_stream_prediction": "gauge",
     "uoro_stream_prediction_lower": "gauge",
     "uoro_stream_prediction_upper": "gauge",
+    "uoro_stream_estimate_noise_ratio": "gauge",
+    "uoro_stream_estimate_weight_ratio": "gauge",
     "uoro_stream_influence_norm": "gauge",
 }
 

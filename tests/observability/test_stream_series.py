@@ -36,6 +36,8 @@ def test_a_stream_s_metrics_are_what_was_told(event: Build) -> None:
         ("uoro_stream_prediction", (("field", "value"), stream)): 10.25,
         ("uoro_stream_prediction_lower", (("field", "value"), stream)): 8.75,
         ("uoro_stream_prediction_upper", (("field", "value"), stream)): 11.5,
+        ("uoro_stream_estimate_noise_ratio", (stream,)): 0.75,
+        ("uoro_stream_estimate_weight_ratio", (stream,)): 0.375,
         ("uoro_stream_influence_norm", (("part", "s_tilde"), stream)): 1.5,
         ("uoro_stream_influence_norm", (("part", "theta_tilde"), stream)): 2.5,
     }
@@ -50,6 +52,8 @@ def test_what_does_not_exist_has_no_sample(event: Build) -> None:
         baseline_loss=None,
         skill=None,
         anomaly=None,
+        estimate_noise=None,
+        estimate_weight=None,
         influence_norm={},
         observations=1,
     ).tell(told, "a")

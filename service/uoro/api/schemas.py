@@ -170,6 +170,10 @@ class Metrics(_Shape):
     influence_norm: dict[str, float]
     expert_weights: dict[str, dict[str, float]]
     numeric_resets: int
+    estimate_noise: float | None = Field(
+        description="share of noise in the mean square of the gradient estimate's stochastic part"
+    )
+    estimate_weight: float | None = Field(description="the weight λ that part has now")
 
 
 class RecentResults(_Shape):

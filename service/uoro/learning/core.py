@@ -19,7 +19,7 @@ from uoro.learning.block import Block, Layout, Part
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
 from uoro.learning.kernel.elementwise import LRU
-from uoro.learning.kernel.family import NUM_STATISTICS
+from uoro.learning.kernel.family import COUNT, LAMBDA, NUM_STATISTICS, SIGNAL, TOTAL
 from uoro.learning.kernel.lanes import padded
 from uoro.learning.kernel.numeric.run import Core as Compiled
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
@@ -255,6 +255,22 @@ class Core:
     def forget_influence(self) -> None:
         """Cut the credit to the past once; legal at any time, and needed after steps that were not learned."""
         kernel.forget_influence(self._f4, self._places)
+
+    @property
+    def noise(self) -> float | None:
+        """Share of noise in the mean square of the stochastic part, 1 - E[r_i · r_j] / E‖r̄‖²; None if not measured."""
+        signal, total = self.weighing[SIGNAL], self.weighing[TOTAL]
+        return float(min(max(1.0 - signal / total, 0.0), 1.0)) if total > 0.0 else None
+
+    @property
+    def weight(self) -> float | None:
+        """The weight λ of the stochastic part; None where there is none, or it is not known yet."""
+        if self.shape.num_copies == 0:
+            return None
+        given = self.shape.learner.weight
+        if given != "auto":
+            return given
+        return float(self.weighing[LAMBDA]) if self.weighing[COUNT] > 0.0 else None
 
     def influence_norms(self, block: Block) -> dict[str, float]:
         """Norms of the influence estimate, by part."""

@@ -271,6 +271,8 @@ class Learner:
             influence_norm=self.core.influence_norms(self.block),
             expert_weights=self._expert_weights(),
             numeric_resets=int(self.core.num_resets[0]) + self.numbers.num_resets,
+            estimate_noise=self.core.noise,
+            estimate_weight=self.core.weight,
         )
 
     def _expert_weights(self) -> dict[str, dict[str, float]]:

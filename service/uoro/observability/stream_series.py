@@ -25,6 +25,11 @@ SERIES = {
     "uoro_stream_prediction": ("gauge", "What had been predicted for the newest value."),
     "uoro_stream_prediction_lower": ("gauge", "Lower end of the central 90 % interval of that prediction."),
     "uoro_stream_prediction_upper": ("gauge", "Upper end of the central 90 % interval of that prediction."),
+    "uoro_stream_estimate_noise_ratio": (
+        "gauge",
+        "Share of noise in the mean square of the gradient estimate's stochastic part.",
+    ),
+    "uoro_stream_estimate_weight_ratio": ("gauge", "Weight of that part in the gradient; 0 is deterministic."),
     "uoro_stream_influence_norm": ("gauge", "Norm of a part of the influence estimate."),
 }
 """Type and help text by metric name."""
@@ -103,6 +108,8 @@ def _of_stream(metrics: Metrics) -> tuple[tuple[str, float | None], ...]:
         ("uoro_stream_skill_ratio", metrics.skill),
         ("uoro_stream_anomaly_ratio", metrics.anomaly),
         ("uoro_stream_observations_total", metrics.observations),
+        ("uoro_stream_estimate_noise_ratio", metrics.estimate_noise),
+        ("uoro_stream_estimate_weight_ratio", metrics.estimate_weight),
     )
 
 
