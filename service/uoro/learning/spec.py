@@ -87,7 +87,7 @@ class OptimizerSpec(_Frozen):
 
 
 NUMBER_DEFAULTS: dict[str, object] = {
-    "hidden_size": 16,
+    "hidden_size": 24,
     "learner": {"name": "uoro", "rank": 2, "control_variate": "snap1", "weight": "auto"},
     "optimizer": {"name": "adam", "learning_rate": 0.002},
 }
