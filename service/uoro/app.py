@@ -61,6 +61,7 @@ def serve(settings: Settings) -> int:
             auto_create=settings.auto_create,
             on_lost=stop_serving,
             warm_up=WarmUp(try_out),
+            num_runners=settings.runner_threads,
         )
         meter.watch(engine.status)
         server = uvicorn.Server(_config(_Lifespan(create_app(engine, settings.limits(), meter), engine), settings))

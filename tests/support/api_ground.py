@@ -12,6 +12,7 @@ from typing import Any
 from starlette.exceptions import StarletteDeprecationWarning
 
 from uoro.api.app import create_app
+from uoro.domain import Metrics
 from uoro.engine.engine import Engine
 from uoro.engine.meter import SilentMeter
 from uoro.limits import Limits
@@ -44,6 +45,12 @@ class CountingMeter:
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
         assert duration_s >= 0
         self.requests.append((route, method, status))
+
+    def stale(self) -> list[str]:
+        return []
+
+    def measured(self, stream: str, metrics: Metrics) -> None:
+        pass
 
     def rejected(self, code: str, num: int) -> None:
         self.refusals[code] += num
