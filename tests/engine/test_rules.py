@@ -95,6 +95,38 @@ def test_an_empty_queue_admits_whatever_fits_the_request_limits() -> None:
     assert [operation.weight for operation in queue.take(0.0, 0.0)] == [50]
 
 
+def test_live_operations_go_before_bulk_of_other_streams_only() -> None:
+    """Bulk waits for live ones of other streams; a stream's own operations keep their order."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=1000, max_batch_observations=4))
+    sent = [("bulk", 17), ("live", 1), ("bulk", 1), ("live", 2), ("other", 17), ("live", 3)]
+    for stream, num in sent:
+        queue.admit(Operation(ObserveRequest(submissions(stream, range(num)))), 0.0)
+    taken = [[(o.streams[0], o.weight) for o in queue.take(0.0, 0.0)] for _ in range(5)]
+    assert taken == [[("live", 1), ("live", 2), ("bulk", 17)], [("live", 3)], [("bulk", 1)], [("other", 17)], []]
+
+
+def test_bulk_is_left_in_the_queue_while_there_is_no_room_for_it() -> None:
+    """Live ones are taken all the same, and a wake lets whoever waits look again."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=1000))
+    queue.admit(Operation(ObserveRequest(submissions("bulk", range(17)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("live", [1.0]))), 0.0)
+    assert [o.weight for o in queue.take(0.0, 0.0, takes_bulk=False)] == [1]
+    assert queue.take(0.0, 0.0, takes_bulk=False) == []
+    assert [o.weight for o in queue.take(0.0, 0.0)] == [17]
+
+
+def test_the_last_eighth_of_the_queue_is_for_live_operations() -> None:
+    """Bulk is admitted up to seven eighths and not one past it; live ones up to the bound and not one past it."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=80))
+    queue.admit(Operation(ObserveRequest(submissions("a", range(53)))), 0.0)
+    with pytest.raises(Overloaded):
+        queue.admit(Operation(ObserveRequest(submissions("b", range(18)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("b", range(17)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("c", range(10)))), 0.0)
+    with pytest.raises(Overloaded):
+        queue.admit(Operation(ObserveRequest(submissions("d", range(1)))), 0.0)
+
+
 # ------------------------------------------------------------------ planner
 
 

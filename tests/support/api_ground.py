@@ -69,7 +69,10 @@ class Server:
     def create(self, prefix: str = "s", **changes: object) -> str:
         """A new stream of the small spec; returns its id."""
         self._num_streams += 1
-        stream = f"{prefix}{self._num_streams}"
+        return self.create_as(f"{prefix}{self._num_streams}", **changes)
+
+    def create_as(self, stream: str, **changes: object) -> str:
+        """A new stream of the small spec under this id."""
         assert self.client.put(f"/v1/streams/{quote(stream)}", json={"spec": {**SMALL, **changes}}).status_code == 201
         return stream
 
@@ -95,13 +98,13 @@ def quote(stream: str) -> str:
 
 
 @contextmanager
-def serving(*, auto_create: bool = False, limits: Limits | None = None) -> Iterator[Server]:
+def serving(*, auto_create: bool = False, limits: Limits | None = None, has_shortcut: bool = True) -> Iterator[Server]:
     """A server for a test or a few; `limits` apply to its engine and its API."""
     limits = limits or Limits(drain_timeout_s=1.0)
     meter, shelf = CountingMeter(), MemoryShelf()
     engine = Engine(MemoryStore(shelf), "me", limits, SilentMeter(), auto_create=auto_create)
     engine.start()
-    with TestClient(create_app(engine, limits, meter), follow_redirects=False) as client:
+    with TestClient(create_app(engine, limits, meter, has_shortcut=has_shortcut), follow_redirects=False) as client:
         while not engine.is_ready:
             time.sleep(0.001)
         yield Server(engine, client, meter, shelf)

@@ -21,6 +21,7 @@ from uoro.api.openapi import describe
 from uoro.api.operations import Operations
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import detail_of, of_status, problem_response, response_of, status_of
+from uoro.api.shortcut import Shortcut
 from uoro.api.sockets import Sockets
 from uoro.api.streams import Streams
 from uoro.errors import UoroError
@@ -40,11 +41,14 @@ def create_app(
     meter: RequestMeter,
     *,
     version: str = "0.1.0",
+    has_shortcut: bool = True,
 ) -> ASGIApp:
     """The application that serves an engine.
 
     A server that speaks the lifespan protocol through it has the engine's hub bound to its event loop before the
     first request, and the websockets closed after the last; one that does not must see to both itself.
+
+    Without `has_shortcut`, observations take the framework's way, which answers alike and costs more.
     """
     sockets = Sockets(engine, meter)
 
@@ -64,12 +68,8 @@ def create_app(
         default_response_class=Response,
     )
     app.router.route_class = _Route
-    for part in (
-        Operations(engine, meter),
-        Streams(engine),
-        Observing(engine, limits, meter),
-        Models(engine),
-    ):
+    observing = Observing(engine, limits, meter)
+    for part in (Operations(engine, meter), Streams(engine), observing, Models(engine)):
         part.add_to(app)
     sockets.add_to(app)
     app.add_route("/", _to_docs, include_in_schema=False)
@@ -77,7 +77,8 @@ def create_app(
     app.add_exception_handler(HTTPException, _framework_problem)
     app.add_exception_handler(Exception, _failure)
     app.openapi = _once(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
-    return Edge(app, meter)
+    short = Shortcut(app, observing.observe, observing.observe_many, _problem, _failure)
+    return Edge(short if has_shortcut else app, meter)
 
 
 def _once(app: FastAPI) -> Callable[[], dict[str, Any]]:

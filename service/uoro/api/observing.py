@@ -45,7 +45,7 @@ class Observing:
         content = await self._read(request, stream, content_type(request, JSON, NDJSON))
         outcomes = await self._outcomes(content)
         if content.is_single:
-            (outcome,) = outcomes
+            outcome = outcomes.only()
             if isinstance(outcome, UoroError):
                 raise outcome
             return json_response(reply_to(outcome))
@@ -74,8 +74,9 @@ class Observing:
         except RequestError as error:
             self._meter.rejected(error.code, 1)
             raise
-        for code, num in Counter(error.code for error in content.refused.values()).items():
-            self._meter.rejected(code, num)
+        if content.refused:
+            for code, num in Counter(error.code for error in content.refused.values()).items():
+                self._meter.rejected(code, num)
         return content
 
     async def _outcomes(self, content: Body) -> Outcomes:

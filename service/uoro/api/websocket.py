@@ -263,7 +263,7 @@ def _refusal(request_id: Raw, error: UoroError) -> _Unanswered:
 
 
 def _result(request_id: Raw, outcomes: Outcomes) -> object:
-    (outcome,) = outcomes
+    outcome = outcomes.only()
     if isinstance(outcome, UoroError):
         raise outcome
     return own_result_message(request_id, outcome)

@@ -78,6 +78,16 @@ class Outcomes(Sequence[Observed | UoroError]):
             self._all = [by_place[place] for place in sorted(by_place)]
         return self._all[index]
 
+    def only(self) -> Observed | UoroError:
+        """The outcome of a request of one observation."""
+        for learned in self.learned:
+            result = learned.newest()
+            assert result is not None  # noqa: S101 - it is asked for after the answer
+            return Observed(learned.stream, result.seq, False, result)
+        if self.recalled:
+            return next(iter(self.recalled.values()))
+        return next(iter(self.errors.values()))
+
     def set_aside(self, learned: Learned, error: UoroError) -> None:
         """A run could not be learned after all."""
         self.learned.remove(learned)
