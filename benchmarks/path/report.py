@@ -64,8 +64,8 @@ def markdown(rows: list[Row], told: str, command: str) -> str:
         "",
         f"Written by `{command}`; do not edit. Service, client and Redis shared the machine: {told}.",
         "",
-        "Every ratio compares figures of the same run. *Best* is of all repetitions, *ratio* of medians. Durable means:",
-        "the log is flushed to disk (`appendfsync always`) before anything is answered.",
+        "Every ratio compares figures of the same run. *Best* is of all repetitions, *ratio* of medians. Durable means",
+        "that the log is flushed to disk (`appendfsync always`) before anything is answered.",
     ]
     for section in dict.fromkeys(row.section for row in rows):
         lines += ["", f"## {section}", "", "| what | best | median | ratio | to | aim |", "|---|--:|--:|--:|---|---|"]

@@ -60,15 +60,15 @@ class Served:
         """A stream."""
         self.call("PUT", f"/v1/streams/{stream}", json.dumps({"spec": spec}).encode())
 
-    def append_mean_ms(self, since: tuple[float, float] = (0.0, 0.0)) -> tuple[float, tuple[float, float]]:
-        """Mean time of an append with its flush since an earlier call, and what the next call needs."""
+    def mean_s(self, metric: str, since: tuple[float, float] = (0.0, 0.0)) -> tuple[float, tuple[float, float]]:
+        """Mean of a histogram of durations since an earlier call, and what the next call needs."""
         found = {"sum": 0.0, "count": 0.0}
         for line in self.call("GET", "/metrics").decode().splitlines():
             for part in found:
-                if line.startswith(f"uoro_log_append_duration_seconds_{part} "):
+                if line.startswith(f"{metric}_{part} "):
                     found[part] = float(line.split()[1])
         total, count = found["sum"] - since[0], found["count"] - since[1]
-        return (total / count * 1e3 if count else 0.0), (found["sum"], found["count"])
+        return (total / count if count else 0.0), (found["sum"], found["count"])
 
 
 @contextmanager

@@ -15,8 +15,12 @@ from path.served import Served, echo, service
 CONNECTIONS = 32
 SOCKETS, UNANSWERED = 8, 16
 BODY = b'{"x":{"value":%d.5}}'
-HEAD = b"POST /v1/streams/s%d/observations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+HEAD = (
+    b"POST /v1/streams/s%d/observations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\n\r\n"
+)
 
+STEP, APPEND = "uoro_step_duration_seconds", "uoro_log_append_duration_seconds"
 Load = Callable[[int, int], Awaitable[float]]
 
 
@@ -105,9 +109,12 @@ def cost(repetitions: int, num: int) -> list[Row]:
             for its in (bare, served):
                 asyncio.run(load(its.port, num // 4))
             bare_best, bare_us = repeated(lambda load=load: _cpu_us(bare, load, num), repetitions)  # type: ignore[misc]
+            _, mark = served.mean_s(STEP)
             best, median = repeated(lambda load=load: _cpu_us(served, load, num), repetitions)  # type: ignore[misc]
+            step_us = served.mean_s(STEP, mark)[0] * 1e6
             rows.append(Row(section, f"{name}: bare echo", "µs", bare_best, bare_us))
             rows.append(Row(section, f"{name}: the service", "µs", best, median, median / bare_us, "bare echo", aim))
+            rows.append(Row(section, f"{name}: time in the learner alone", "µs", step_us, step_us))
     return rows
 
 
@@ -126,9 +133,9 @@ def latency(seconds: float) -> list[Row]:
         best, peak = repeated(lambda: asyncio.run(posts(served.port, 4000)), 3, is_rate=True)
         rows.append(Row(section, f"peak, {CONNECTIONS} clients that wait", "/s", best, peak))
         for part in (0.1, 0.5, 0.9):
-            _, mark = served.append_mean_ms()
+            _, mark = served.mean_s(APPEND)
             times = sorted(asyncio.run(_open_loop(served.port, part * peak, seconds)))
-            flush_ms, _ = served.append_mean_ms(mark)
+            flush_ms = served.mean_s(APPEND, mark)[0] * 1e3
             p50, p99, p999 = (times[int(len(times) * q)] * 1e3 for q in (0.5, 0.99, 0.999))
             name = f"{part:.0%} of the peak"
             rows.append(Row(section, f"{name}: p50", "ms", p50, p50))

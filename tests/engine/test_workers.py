@@ -23,6 +23,7 @@ from uoro.engine.planner import Planner
 from uoro.engine.runner import Batch, Runner
 from uoro.engine.shelf import Shelf
 from uoro.engine.subscriptions import Hub
+from uoro.learning.learner import Learner
 from uoro.learning.spec import StreamSpec
 from uoro.limits import Limits
 
@@ -97,6 +98,32 @@ def test_any_number_of_workers_gives_the_bits_of_a_learner_alone(num_workers: in
         for _ in replayed.apply(decode(payload), position):
             pass
     assert {stream: its.learner.dump() for stream, its in replayed.streams.items() if its.learner} == states
+
+
+def test_learners_of_every_kind_share_nothing() -> None:
+    """Numbers of the default recipe and categories, eight streams side by side: the bits of learners alone."""
+    documents = [{"fields": {"v": {"type": "number"}}}, {"fields": {"v": {"type": "category", "size": 4}}}]
+    specs = {f"s{number}": StreamSpec.parse({**documents[number % 2], "seed": number}) for number in range(8)}
+    planner, catalog = Planner(Limits(), lambda _: 100, auto_create=False), Catalog()
+    observations = {
+        stream: [Observation({"v": float(n % 5) if number % 2 == 0 else str(n % 3)}) for n in range(60)]
+        for number, stream in enumerate(specs)
+    }
+    mixed = [(stream, its[place]) for place in range(60) for stream, its in observations.items()]
+    batches = [[CreateRequest(stream, spec, {}, 100) for stream, spec in specs.items()]]
+    batches += [[ObserveRequest(request(*mixed[first : first + 40]))] for first in range(0, len(mixed), 40)]
+    with working(4) as runner:
+        for position, batch in enumerate(batches, 1):
+            plan = planner.plan([Operation(its) for its in batch], catalog)
+            catalog.commit(plan.draft)
+            runner.put(Batch(position, encode(plan.entries), plan.answers))
+        assert runner.settle(60)
+    for stream, spec in specs.items():
+        alone = Learner.new(spec)
+        alone.observe_all(observations[stream])
+        learner = runner.shelf.streams[stream].learner
+        assert learner is not None
+        assert learner.dump() == alone.dump()
 
 
 def _request(its: Sequence[tuple[str, int]], count: Iterator[int], seen: dict[str, list[float]]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - runs

@@ -92,6 +92,7 @@ class Socket:
         self._unanswered: asyncio.Queue[_Unanswered] = asyncio.Queue(MAX_UNANSWERED)
         self._subscribed: asyncio.Future[Subscription] = asyncio.get_running_loop().create_future()
         self._stopped = asyncio.Event()
+        self._sends: list[float] = []  # since when, oldest first
 
     def stop(self) -> None:
         """The server is going away."""
@@ -100,9 +101,7 @@ class Socket:
     async def run(self) -> None:
         """Converse until either side ends it."""
         await self._websocket.accept()
-        parts = [
-            asyncio.create_task(self._ended(part)) for part in (self._read, self._answer, self._tell, self._await_stop)
-        ]
+        parts = [asyncio.create_task(self._ended(part)) for part in (self._read, self._answer, self._tell, self._watch)]
         try:
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -231,21 +230,30 @@ class Socket:
             if not taken:
                 raise _Closing(1013, "this subscriber fell further behind than its buffer")
 
-    async def _await_stop(self) -> None:
-        await self._stopped.wait()
+    async def _watch(self) -> None:
+        """Wait for the server's end; in between, look whether the client still reads."""
+        clock = asyncio.get_running_loop().time
+        while not self._stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._send_timeout_s / 8):
+                    await self._stopped.wait()
+            if self._sends and clock() - self._sends[0] > self._send_timeout_s:
+                raise _Closing(1013, "the client does not read")
         raise _Closing(1012, "the server is going away")
 
     async def _send(self, message: object) -> None:
         await self._send_text(_encode(message))
 
     async def _send_text(self, text: str) -> None:
+        # A timeout of its own would cost as much as the send itself: `_watch` looks after those that take long.
+        since = asyncio.get_running_loop().time()
+        self._sends.append(since)
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await self._websocket.send_text(text)
-        except TimeoutError as error:
-            raise _Closing(1013, "the client does not read") from error
+            await self._websocket.send_text(text)
         except (WebSocketDisconnect, RuntimeError) as error:
             raise _Closing(None) from error
+        finally:
+            self._sends.remove(since)
 
     async def _close(self, closing: _Closing) -> None:
         if closing.code is None:
