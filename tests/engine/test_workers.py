@@ -29,6 +29,8 @@ from uoro.limits import Limits
 
 SPEC = StreamSpec.parse(SMALL)
 STREAMS = "abcde"
+COMPILING_S = 600.0
+"""The first run after a change of the kernel compiles it, on a machine that may have other work."""
 
 requests = st.lists(
     st.lists(st.tuples(st.sampled_from(STREAMS), st.integers(1, 6)), min_size=1, max_size=4), min_size=1, max_size=6
@@ -83,10 +85,10 @@ def test_any_number_of_workers_gives_the_bits_of_a_learner_alone(num_workers: in
             if batch is not None:
                 last = operations
         for operation in last:
-            outcomes = operation.future.result(timeout=60)
+            outcomes = operation.future.result(timeout=COMPILING_S)
             assert all(isinstance(outcome, Observed) and not outcome.is_duplicate for outcome in outcomes)
             assert [place for learned in outcomes.learned for place in learned.places] != []
-        assert runner.settle(60)
+        assert runner.settle(COMPILING_S)
         assert runner.applied == len(log)
     states = {stream: its.learner.dump() for stream, its in runner.shelf.streams.items() if its.learner}
     assert states == {stream: reference(values).dump() for stream, values in seen.items()}
@@ -117,7 +119,7 @@ def test_learners_of_every_kind_share_nothing() -> None:
             plan = planner.plan([Operation(its) for its in batch], catalog)
             catalog.commit(plan.draft)
             runner.put(Batch(position, encode(plan.entries), plan.answers))
-        assert runner.settle(60)
+        assert runner.settle(COMPILING_S)
     for stream, spec in specs.items():
         alone = Learner.new(spec)
         alone.observe_all(observations[stream])
@@ -144,7 +146,7 @@ def test_results_of_a_long_run_are_those_of_one_call() -> None:
     plan = planner.plan([Operation(CreateRequest("a", SPEC, {}, 100)), observe], catalog)
     with working(2) as runner:
         runner.put(Batch(1, encode(plan.entries), plan.answers))
-        outcomes = observe.future.result(timeout=60)
+        outcomes = observe.future.result(timeout=COMPILING_S)
     expected = list(reference([]).observe_all([Observation({"v": value}) for value in values]))
     assert [outcome.result for outcome in outcomes] == expected
     assert outcomes.newest() == expected[-1]
