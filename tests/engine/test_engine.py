@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from uoro.domain import Model, Observation, Observed
 from uoro.engine.engine import Engine
+from uoro.engine.lanes import TURN_OBSERVATIONS
 from uoro.engine.meter import SilentMeter
 from uoro.engine.shelf import Resident
 from uoro.errors import (
@@ -353,6 +354,23 @@ def test_a_poison_observation_sets_its_stream_aside_and_no_other_notices(poisone
     ground.done(ground.engine.delete("bad"))
     ground.create("bad")
     assert seqs(ground.observe("bad", [1.0])) == [(1, False)]
+
+
+def test_poison_amid_a_long_run_refuses_the_run_and_the_server_goes_on(poisoned: float) -> None:
+    """A run of several turns that fails in the second is refused whole, before and after a crash; others are served."""
+    ground = Ground()
+    ground.create("bad")
+    ground.create("good")
+    values = [1.0] * (3 * TURN_OBSERVATIONS)
+    values[TURN_OBSERVATIONS + 5] = poisoned
+    outcomes = ground.observe("bad", values)
+    assert len(outcomes) == len(values)
+    assert all(isinstance(outcome, StreamDamaged) for outcome in outcomes)
+    assert seqs(ground.observe("good", [1.0])) == [(1, False)]
+    assert ground.engine.runner.applied == max(ground.shelf.log)
+    ground.crash()
+    assert ground.engine.describe("bad").state == "damaged"
+    assert ground.state("good") == reference([1.0]).dump()
 
 
 def _error(ground: Ground, stream: str) -> BaseException | None:

@@ -10,7 +10,7 @@ from uoro.errors import UoroError
 from uoro.learning.results import Results
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Learned:
     """Observations of one stream that a request had learned.
 
@@ -89,9 +89,10 @@ class Outcomes(Sequence[Observed | UoroError]):
         return next(iter(self.errors.values()))
 
     def set_aside(self, learned: Learned, error: UoroError) -> None:
-        """A run could not be learned after all."""
-        self.learned.remove(learned)
-        self.errors.update(dict.fromkeys(learned.places, error))
+        """A run could not be learned after all; told once or for each of its turns."""
+        if learned in self.learned:
+            self.learned.remove(learned)
+            self.errors.update(dict.fromkeys(learned.places, error))
 
     def mean_loss(self) -> float | None:
         """Mean over the learned observations whose prediction has a loss; None if there is none."""
