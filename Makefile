@@ -73,7 +73,7 @@ system-packages:
 	done
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --markdown docs/benchmarks.md --json docs/results/benchmarks.json
 
 campaign: $(INSTALLED)
 	$(BIN)/python -m pytest -m campaign -s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,21 @@ def test_the_environment_and_a_file_are_read(monkeypatch: pytest.MonkeyPatch, tm
     assert settings.limits().snapshot_interval_s == 5.0
 
 
+def test_there_is_a_worker_for_each_core_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset, the number of cores; set, what was said."""
+    assert Settings.load().runner_threads == os.cpu_count()
+    monkeypatch.setenv("UORO_RUNNER_THREADS", "256")
+    assert Settings.load().runner_threads == 256
+
+
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
         ("PORT", "70000", "UORO_PORT"),
         ("PORT", "eight", "UORO_PORT"),
         ("SNAPSHOT_INTERVAL_S", "0", "UORO_SNAPSHOT_INTERVAL_S"),
+        ("RUNNER_THREADS", "0", "UORO_RUNNER_THREADS"),
+        ("RUNNER_THREADS", "257", "UORO_RUNNER_THREADS"),
         ("LOG_FORMAT", "xml", "UORO_LOG_FORMAT"),
         ("SHARD", "a b", "UORO_SHARD"),
         ("HOST", "0.0.0.0", "UORO_ALLOW_ANONYMOUS"),

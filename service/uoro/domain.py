@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -13,7 +14,7 @@ Value: TypeAlias = float | str | None
 STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-:/]{0,199}")
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a stream showed at one moment.
 
     Attributes:
@@ -96,15 +97,20 @@ class Metrics(msgspec.Struct, frozen=True):
     estimate_weight: float | None = None
 
 
-class Submission(msgspec.Struct, frozen=True):
-    """One observation on its way to a stream."""
+class Run(msgspec.Struct, frozen=True):
+    """The observations of one stream within a request, in order.
+
+    Attributes:
+        places: where in the request each of them stood, ascending.
+    """
 
     stream: str
-    observation: Observation
+    observations: list[Observation]
+    places: Sequence[int]
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What became of a submission that was not refused.
+    """What became of an observation that was not refused.
 
     Attributes:
         is_duplicate: its `seq` had been learned before; nothing was learned now.

@@ -47,7 +47,8 @@ class Limits:
     max_queue_observations: int = 100_000
     max_batch_observations: int = 512
     batch_delay_s: float = 0.0
-    max_unapplied_batches: int = 8
+    max_unapplied_batches: int = 64
+    max_unapplied_observations: int = 8_192
     max_streams: int = 100_000
     memory_budget_bytes: int = 2 * 2**30
     snapshot_interval_s: float = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -70,6 +71,12 @@ class Settings(BaseSettings):
         _LIMITS.store_timeout_s, gt=0, description="seconds that Redis may take for one command"
     )
     lease_ttl_s: float = Field(_LIMITS.lease_ttl_s, gt=0, description="seconds an owner may be silent")
+    runner_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="threads that apply observations; unset: one for each core",
+    )
     stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level logged; the audit log is written at all"

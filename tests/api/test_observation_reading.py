@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uoro.api import observations
-from uoro.api.observations import examine, read_json
+from uoro.api.observations import Body, examine, read_json, read_lines
 from uoro.api.timestamps import epoch_s
-from uoro.domain import Observation, Submission
-from uoro.errors import InvalidObservation
+from uoro.domain import Observation
+from uoro.errors import InvalidObservation, RequestError
 
 _values = (
     st.none()
@@ -53,7 +54,7 @@ def slow(document: dict[str, Any]) -> Observation | None:
         reading = observations._examined(json.loads(json.dumps(document)), "s")
     except InvalidObservation:
         return None
-    return reading.observation if isinstance(reading, Submission) else None
+    return reading[1] if isinstance(reading, tuple) else None
 
 
 @given(_documents)
@@ -62,17 +63,71 @@ def test_both_readers_agree(document: dict[str, Any]) -> None:
     assert fast(document) == slow(document)
 
 
+_lines = st.lists(
+    st.one_of(
+        st.builds(json.dumps, _documents),
+        st.builds(lambda v: json.dumps({"x": {"a": v}}), st.floats(allow_nan=False, allow_infinity=False)),
+        st.builds(lambda t: json.dumps({"stream": "u", "x": {"a": 1}, "t": t}), st.sampled_from([1, "2026-01-01"])),
+        st.sampled_from(["", " ", "\r", "\x0b", "]", "[", "],[", "NaN", "\ufeff"]),
+        st.sampled_from(['{"x":{}}{"x":{}}', '{"x":{}},{"x":{}}', '{"x":', '{"a":1}}', '{"x":{"a":1}', '"t":5}']),
+        st.sampled_from(['{"x":{"a', 'b":1}}', '{"x":{"a":NaN}}', '{"stream":"/","x":{}}']),
+    ),
+    max_size=8,
+)
+"""Lines of all kinds, among them halves that would be whole with their neighbours."""
+
+
+@given(_lines, st.sampled_from([None, "s"]), st.sampled_from([1, 40, 10_000]), st.sampled_from([3, 100]))
+def test_lines_read_at_once_are_those_read_one_by_one(
+    lines: list[str], stream: str | None, chunk_bytes: int, most: int
+) -> None:
+    """Any lines in chunks of any size: the same observations, refusals and errors as line by line."""
+
+    def outcome(read: Callable[[], Body]) -> object:
+        try:
+            body = read()
+        except RequestError as error:
+            return type(error), str(error)
+        refused = {place: (type(error), str(error), error.field) for place, error in body.refused.items()}
+        return [(run.stream, list(run.observations), list(run.places)) for run in body.runs], refused
+
+    text = "\n".join(lines).encode()
+
+    def one_by_one() -> Body:
+        numbered = [(i, line) for i, line in enumerate(text.split(b"\n"), 1) if line and not line.isspace()]
+        observations._check_count(len(numbered), most)
+        body = Body()
+        for i, line in numbered:
+            body.add(observations._read_one(line, stream, f"line {i}"))
+        return body
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observations, "CHUNK_BYTES", chunk_bytes)
+        assert outcome(lambda: read_lines(text, stream, most)) == outcome(one_by_one)
+
+
+@given(st.lists(_documents, max_size=4), st.sampled_from([None, "s"]))
+def test_an_array_read_at_once_is_that_read_one_by_one(documents: list[dict[str, Any]], stream: str | None) -> None:
+    """The observations and refusals of an array are those of its members."""
+    body = read_json(json.dumps(documents).encode(), stream, 9)
+    for place, document in enumerate(documents):
+        reading = observations._read_one(json.dumps(document).encode(), stream, "")
+        found = [run.observations[list(run.places).index(place)] for run in body.runs if place in run.places]
+        if isinstance(reading, tuple):
+            assert found == [reading[1]]
+        else:
+            assert (str(body.refused[place]), found) == (str(reading), [])
+
+
 def test_values_become_the_domain_s() -> None:
     """Integers are numbers, booleans are categories, times are epoch seconds that remember their form."""
-    (reading,) = read_json(
-        b'{"x":{"a":1,"b":true,"c":false,"d":null,"e":"w"},"t":"1970-01-01T00:01:00Z"}', "s", 1
-    ).readings
-    assert reading == Submission(
-        "s",
-        Observation({"a": 1.0, "b": "true", "c": "false", "d": None, "e": "w"}, 60.0, None, is_calendar=True),
+    (run,) = read_json(b'{"x":{"a":1,"b":true,"c":false,"d":null,"e":"w"},"t":"1970-01-01T00:01:00Z"}', "s", 1).runs
+    (observation,) = run.observations
+    assert (run.stream, run.places) == ("s", [0])
+    assert observation == Observation(
+        {"a": 1.0, "b": "true", "c": "false", "d": None, "e": "w"}, 60.0, None, is_calendar=True
     )
-    assert isinstance(reading, Submission)
-    assert type(reading.observation.x["a"]) is float
+    assert type(observation.x["a"]) is float
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 
 import pytest
-from engine_ground import SMALL, Ground, reference, submissions
+from engine_ground import SMALL, Ground, reference, request, submissions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uoro.domain import Model, Observation, Observed, Submission
+from uoro.domain import Model, Observation, Observed
 from uoro.engine.engine import Engine
+from uoro.engine.lanes import TURN_OBSERVATIONS
 from uoro.engine.meter import SilentMeter
 from uoro.engine.shelf import Resident
 from uoro.errors import (
@@ -119,23 +120,14 @@ def test_results_are_the_same_bits_alone_or_among_63_others_whatever_the_batchin
     rest = {stream: list(its) for stream, its in values.items()}
     futures = []
     while rest:
-        request: list[Submission] = []
-        for stream in chance.sample(sorted(rest), k=min(len(rest), chance.randint(1, 20))):
-            count = chance.randint(1, 4)
-            request += submissions(stream, rest[stream][:count])
-            rest[stream] = rest[stream][count:]
-            if not rest[stream]:
-                del rest[stream]
-        chance.shuffle(request)
-        by_stream: dict[str, list[Submission]] = {}
-        for submission in request:
-            by_stream.setdefault(submission.stream, []).append(submission)
-        # Shuffling mixes the streams; each stream's own order is put right again.
-        ordered = {
-            s: iter(sorted(its, key=lambda x: values[x.stream].index(x.observation.x["v"])))  # type: ignore[arg-type]
-            for s, its in by_stream.items()
-        }
-        futures.append(ground.engine.observe([next(ordered[submission.stream]) for submission in request]))
+        streams = [
+            stream
+            for stream in chance.sample(sorted(rest), k=min(len(rest), chance.randint(1, 20)))
+            for _ in range(min(len(rest[stream]), chance.randint(1, 4)))
+        ]
+        chance.shuffle(streams)
+        futures.append(ground.engine.observe(request(*((s, Observation({"v": rest[s].pop(0)})) for s in streams))))
+        rest = {stream: its for stream, its in rest.items() if its}
         if chance.random() < 0.5:
             ground.work()
     ground.work()
@@ -364,6 +356,23 @@ def test_a_poison_observation_sets_its_stream_aside_and_no_other_notices(poisone
     assert seqs(ground.observe("bad", [1.0])) == [(1, False)]
 
 
+def test_poison_amid_a_long_run_refuses_the_run_and_the_server_goes_on(poisoned: float) -> None:
+    """A run of several turns that fails in the second is refused whole, before and after a crash; others are served."""
+    ground = Ground()
+    ground.create("bad")
+    ground.create("good")
+    values = [1.0] * (3 * TURN_OBSERVATIONS)
+    values[TURN_OBSERVATIONS + 5] = poisoned
+    outcomes = ground.observe("bad", values)
+    assert len(outcomes) == len(values)
+    assert all(isinstance(outcome, StreamDamaged) for outcome in outcomes)
+    assert seqs(ground.observe("good", [1.0])) == [(1, False)]
+    assert ground.engine.runner.applied == max(ground.shelf.log)
+    ground.crash()
+    assert ground.engine.describe("bad").state == "damaged"
+    assert ground.state("good") == reference([1.0]).dump()
+
+
 def _error(ground: Ground, stream: str) -> BaseException | None:
     future = ground.engine.predict(stream, 1)
     ground.work()
@@ -490,7 +499,7 @@ def test_threads_serve_and_drain_in_order() -> None:
     engine.create("s", StreamSpec.parse(SMALL), {}).result(timeout=10)
     futures = [engine.observe(submissions("s", [float(n)])) for n in range(20)]
     engine.stop()
-    assert [seqs(future.result(timeout=0)) for future in futures] == [[(n + 1, False)] for n in range(20)]
+    assert [seqs(list(future.result(timeout=0))) for future in futures] == [[(n + 1, False)] for n in range(20)]
     with pytest.raises(NotReady):
         engine.observe(submissions("s", [1.0]))
     assert len(ground.shelf.generations["s"]) == 1

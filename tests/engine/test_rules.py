@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from engine_ground import SMALL, submissions
+from engine_ground import SMALL, request, submissions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uoro.domain import Observation, Observed, Submission
+from uoro.domain import Observation, Observed
 from uoro.engine.catalog import Catalog, Draft, Known
 from uoro.engine.entries import Create, Learn, decode, encode
 from uoro.engine.operations import CreateRequest, DeleteRequest, ObserveRequest, Operation
@@ -95,6 +95,38 @@ def test_an_empty_queue_admits_whatever_fits_the_request_limits() -> None:
     assert [operation.weight for operation in queue.take(0.0, 0.0)] == [50]
 
 
+def test_live_operations_go_before_bulk_of_other_streams_only() -> None:
+    """Bulk waits for live ones of other streams; a stream's own operations keep their order."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=1000, max_batch_observations=4))
+    sent = [("bulk", 17), ("live", 1), ("bulk", 1), ("live", 2), ("other", 17), ("live", 3)]
+    for stream, num in sent:
+        queue.admit(Operation(ObserveRequest(submissions(stream, range(num)))), 0.0)
+    taken = [[(o.streams[0], o.weight) for o in queue.take(0.0, 0.0)] for _ in range(5)]
+    assert taken == [[("live", 1), ("live", 2), ("bulk", 17)], [("live", 3)], [("bulk", 1)], [("other", 17)], []]
+
+
+def test_bulk_is_left_in_the_queue_while_there_is_no_room_for_it() -> None:
+    """Live ones are taken all the same, and a wake lets whoever waits look again."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=1000))
+    queue.admit(Operation(ObserveRequest(submissions("bulk", range(17)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("live", [1.0]))), 0.0)
+    assert [o.weight for o in queue.take(0.0, 0.0, takes_bulk=False)] == [1]
+    assert queue.take(0.0, 0.0, takes_bulk=False) == []
+    assert [o.weight for o in queue.take(0.0, 0.0)] == [17]
+
+
+def test_the_last_eighth_of_the_queue_is_for_live_operations() -> None:
+    """Bulk is admitted up to seven eighths and not one past it; live ones up to the bound and not one past it."""
+    queue = Queue(dataclasses.replace(LIMITS, max_queue_observations=80))
+    queue.admit(Operation(ObserveRequest(submissions("a", range(53)))), 0.0)
+    with pytest.raises(Overloaded):
+        queue.admit(Operation(ObserveRequest(submissions("b", range(18)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("b", range(17)))), 0.0)
+    queue.admit(Operation(ObserveRequest(submissions("c", range(10)))), 0.0)
+    with pytest.raises(Overloaded):
+        queue.admit(Operation(ObserveRequest(submissions("d", range(1)))), 0.0)
+
+
 # ------------------------------------------------------------------ planner
 
 
@@ -102,8 +134,7 @@ def test_an_empty_queue_admits_whatever_fits_the_request_limits() -> None:
 def test_seq_decides_as_the_contract_says(last: int, seqs: list[int | None]) -> None:
     """Any mixture of given and missing seqs equals a five-line model of the contract."""
     where = catalog(s=known(last))
-    request = ObserveRequest([Submission("s", Observation({"v": 1.0}, seq=seq)) for seq in seqs])
-    made = plan(where, request)
+    made = plan(where, ObserveRequest(request(*(("s", Observation({"v": 1.0}, seq=seq)) for seq in seqs))))
     answer = made.answers[0]
     expected, next_seq = [], last + 1
     for seq in seqs:
@@ -112,11 +143,13 @@ def test_seq_decides_as_the_contract_says(last: int, seqs: list[int | None]) -> 
             next_seq += 1
         else:
             expected.append("duplicate" if seq < next_seq else "gap")
-    learned = set(answer.learned[0]) if answer.learned else set()
+    learned = {place for its in answer.outcomes.learned for place in its.places}
     recalled = {slot for slot, _, _ in answer.recalled}
     seen = ["learned" if slot in learned else "duplicate" if slot in recalled else "gap" for slot in range(len(seqs))]
     assert seen == expected
-    assert all(isinstance(answer.outcomes[slot], OutOfSequence) for slot, what in enumerate(seen) if what == "gap")
+    assert all(
+        isinstance(answer.outcomes.errors[slot], OutOfSequence) for slot, what in enumerate(seen) if what == "gap"
+    )
     final = made.draft.get("s")
     assert final is not None and final.last_seq == next_seq - 1
     unchanged = where.get("s")
@@ -125,10 +158,9 @@ def test_seq_decides_as_the_contract_says(last: int, seqs: list[int | None]) -> 
 
 def test_a_misfit_takes_no_seq_and_its_neighbours_are_learned() -> None:
     """The second of three does not fit; the third takes its place in the sequence."""
-    wrong = Submission("s", Observation({"w": 1.0}))
-    good = submissions("s", [1.0, 2.0])
-    made = plan(catalog(s=known()), ObserveRequest([good[0], wrong, good[1]]))
-    assert isinstance(made.answers[0].outcomes[1], InvalidObservation)
+    three = [("s", Observation({"v": 1.0})), ("s", Observation({"w": 1.0})), ("s", Observation({"v": 2.0}))]
+    made = plan(catalog(s=known()), ObserveRequest(request(*three)))
+    assert isinstance(made.answers[0].outcomes.errors[1], InvalidObservation)
     entry = made.entries[0]
     assert isinstance(entry, Learn)
     assert (entry.first_seq, [o.x["v"] for o in entry.observations]) == (1, [1.0, 2.0])
@@ -140,10 +172,10 @@ def test_unknown_streams_are_created_only_where_allowed_and_only_from_the_first_
     assert [type(entry) for entry in made.entries] == [Create, Learn]
     made = plan(Catalog(), ObserveRequest(submissions("new", [1.0], first_seq=2)))
     assert made.entries == []
-    assert isinstance(made.answers[0].outcomes[0], OutOfSequence)
+    assert isinstance(made.answers[0].outcomes.errors[0], OutOfSequence)
     made = plan(Catalog(), ObserveRequest(submissions("new", [1.0])), auto_create=False)
     assert made.entries == []
-    assert isinstance(made.answers[0].outcomes[0], UnknownStream)
+    assert isinstance(made.answers[0].outcomes.errors[0], UnknownStream)
 
 
 def test_operations_of_one_batch_see_each_other() -> None:

@@ -1,5 +1,6 @@
 """Events as an engine would tell them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,37 +28,35 @@ class Event:
 
     def tell(self, meter: PrometheusMeter, stream: str, duration_s: float = 0.0003) -> None:
         """Hand the event to a meter."""
-        meter.learned(
-            stream,
-            Observation(self.x, seq=self.observations),
-            Result(
-                seq=self.observations,
-                t=None,
-                prediction=self.prediction,
-                loss=self.loss,
-                baseline_loss=self.baseline_loss,
-                anomaly=self.anomaly,
-                next=self.next,
-            ),
-            Metrics(
-                observations=self.observations,
-                window=1000,
-                loss=self.loss,
-                baseline_loss=self.baseline_loss,
-                skill=self.skill,
-                total_loss=99.0,
-                total_baseline_loss=99.0,
-                total_skill=-99.0,
-                coverage=0.9,
-                anomaly=self.anomaly,
-                influence_norm=self.influence_norm,
-                expert_weights={},
-                numeric_resets=0,
-                estimate_noise=self.estimate_noise,
-                estimate_weight=self.estimate_weight,
-            ),
-            duration_s,
+        result = Result(
+            seq=self.observations,
+            t=None,
+            prediction=self.prediction,
+            loss=self.loss,
+            baseline_loss=self.baseline_loss,
+            anomaly=self.anomaly,
+            next=self.next,
         )
+        metrics = Metrics(
+            observations=self.observations,
+            window=1000,
+            loss=self.loss,
+            baseline_loss=self.baseline_loss,
+            skill=self.skill,
+            total_loss=99.0,
+            total_baseline_loss=99.0,
+            total_skill=-99.0,
+            coverage=0.9,
+            anomaly=self.anomaly,
+            influence_norm=self.influence_norm,
+            expert_weights={},
+            numeric_resets=0,
+            estimate_noise=self.estimate_noise,
+            estimate_weight=self.estimate_weight,
+        )
+        losses = [math.nan if self.loss is None else self.loss]
+        meter.learned(stream, [Observation(self.x, seq=self.observations)], [result], losses, self.skill, duration_s)
+        meter.measured(stream, metrics)
 
 
 @pytest.fixture

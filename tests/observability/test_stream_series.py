@@ -1,5 +1,6 @@
 """What a scrape says of single streams, and for how many."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -86,11 +87,13 @@ def test_any_field_and_number_comes_back_from_the_parser(
     predicted = {name: NumberPrediction(*numbers[1:]) for name, numbers in fields.items()}
     told.learned(
         stream,
-        Observation({name: numbers[0] for name, numbers in fields.items()}),
-        Result(2, None, predicted, None, None, None, predicted),
-        Metrics(2, 1000, None, None, None, None, None, None, None, None, {}, {}, 0),
+        [Observation({name: numbers[0] for name, numbers in fields.items()})],
+        [Result(2, None, predicted, None, None, None, predicted)],
+        [math.nan],
+        None,
         0.0,
     )
+    told.measured(stream, Metrics(2, 1000, None, None, None, None, None, None, None, None, {}, {}, 0))
     # The text format ends a line at \n alone; prometheus_client's parser splits nowhere else either.
     expected = {("uoro_stream_observations_total", (("stream", stream),)): 2.0}
     for name, numbers in fields.items():

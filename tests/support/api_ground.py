@@ -12,6 +12,7 @@ from typing import Any
 from starlette.exceptions import StarletteDeprecationWarning
 
 from uoro.api.app import create_app
+from uoro.domain import Metrics
 from uoro.engine.engine import Engine
 from uoro.engine.meter import SilentMeter
 from uoro.limits import Limits
@@ -46,6 +47,12 @@ class CountingMeter:
         assert duration_s >= 0
         self.requests.append((route, method, status))
 
+    def stale(self) -> list[str]:
+        return []
+
+    def measured(self, stream: str, metrics: Metrics) -> None:
+        pass
+
     def rejected(self, code: str, num: int) -> None:
         self.refusals[code] += num
 
@@ -66,7 +73,10 @@ class Server:
     def create(self, prefix: str = "s", **changes: object) -> str:
         """A new stream of the small spec; returns its id."""
         self._num_streams += 1
-        stream = f"{prefix}{self._num_streams}"
+        return self.create_as(f"{prefix}{self._num_streams}", **changes)
+
+    def create_as(self, stream: str, **changes: object) -> str:
+        """A new stream of the small spec under this id."""
         assert self.client.put(f"/v1/streams/{quote(stream)}", json={"spec": {**SMALL, **changes}}).status_code == 201
         return stream
 
@@ -92,13 +102,16 @@ def quote(stream: str) -> str:
 
 
 @contextmanager
-def serving(*, auto_create: bool = False, limits: Limits | None = None, **access: Any) -> Iterator[Server]:
+def serving(
+    *, auto_create: bool = False, limits: Limits | None = None, has_shortcut: bool = True, **access: Any
+) -> Iterator[Server]:
     """A server for a test or a few; `limits` apply to its engine and its API, `access` is who may call."""
     limits = limits or Limits(drain_timeout_s=1.0)
     meter, shelf = CountingMeter(), MemoryShelf()
     engine = Engine(MemoryStore(shelf), "me", limits, SilentMeter(), auto_create=auto_create)
     engine.start()
-    with TestClient(create_app(engine, limits, meter, **access), follow_redirects=False) as client:
+    app = create_app(engine, limits, meter, has_shortcut=has_shortcut, **access)
+    with TestClient(app, follow_redirects=False) as client:
         while not engine.is_ready:
             time.sleep(0.001)
         yield Server(engine, client, meter, shelf)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from uoro.domain import Observation, Observed, Submission
+from uoro.domain import Observation, Observed, Run
 from uoro.engine.engine import Engine
 from uoro.engine.meter import SilentMeter
+from uoro.engine.outcomes import Outcomes
 from uoro.errors import UoroError
 from uoro.learning.learner import Learner
 from uoro.learning.spec import StreamSpec
@@ -74,19 +75,19 @@ class Ground:
 
     def snapshot(self) -> None:
         """One pass of the snapshotter, the runner answering its reads in between."""
-        reading = self.engine.runner.read
+        copy = self.engine.runner.copy
 
-        def read_now(stream: str, call: Callable[..., Any]) -> Future[Any]:
-            future = reading(stream, call)
+        def copy_now(stream: str) -> Future[Any]:
+            future = copy(stream)
             while self.engine.runner.apply_once(0.0):
                 pass
             return future
 
-        self.engine.runner.read = read_now  # type: ignore[method-assign]
+        self.engine.runner.copy = copy_now  # type: ignore[method-assign]
         try:
             self.engine.snapshotter.snapshot_once()
         finally:
-            self.engine.runner.read = reading  # type: ignore[method-assign]
+            self.engine.runner.copy = copy  # type: ignore[method-assign]
 
     def done(self, future: Future[Any]) -> Any:
         """The outcome of a future, after working."""
@@ -100,8 +101,8 @@ class Ground:
     def observe(self, stream: str, values: Sequence[float], first_seq: int | None = None) -> list[Observed | UoroError]:
         """Post values in one request."""
         outcomes = self.done(self.engine.observe(submissions(stream, values, first_seq)))
-        assert isinstance(outcomes, list)
-        return outcomes
+        assert isinstance(outcomes, Outcomes)
+        return list(outcomes)
 
     def state(self, stream: str) -> bytes:
         """The bytes of a stream's model."""
@@ -114,12 +115,23 @@ class Ground:
         self.limits = dataclasses.replace(self.limits, **limits)  # type: ignore[arg-type]
 
 
-def submissions(stream: str, values: Sequence[float], first_seq: int | None = None) -> list[Submission]:
-    """Observations of the field "v"."""
-    return [
-        Submission(stream, Observation({"v": float(value)}, seq=None if first_seq is None else first_seq + place))
+def submissions(stream: str, values: Sequence[float], first_seq: int | None = None) -> list[Run]:
+    """A request with observations of the field "v"."""
+    observations = [
+        Observation({"v": float(value)}, seq=None if first_seq is None else first_seq + place)
         for place, value in enumerate(values)
     ]
+    return [Run(stream, observations, range(len(observations)))] if observations else []
+
+
+def request(*observations: tuple[str, Observation]) -> list[Run]:
+    """A request with observations of any streams, in this order."""
+    runs: dict[str, tuple[list[Observation], list[int]]] = {}
+    for place, (stream, observation) in enumerate(observations):
+        run = runs.setdefault(stream, ([], []))
+        run[0].append(observation)
+        run[1].append(place)
+    return [Run(stream, its, places) for stream, (its, places) in runs.items()]
 
 
 def reference(values: Sequence[float], **changes: object) -> Learner:

@@ -27,6 +27,7 @@ from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import detail_of, of_status, problem_response, response_of, status_of
 from uoro.api.rights import without_rights
 from uoro.api.scope import REQUEST_ID_KEY
+from uoro.api.shortcut import Shortcut
 from uoro.api.sockets import Sockets
 from uoro.api.streams import Streams
 from uoro.api.tickets import Ticketing, Tickets
@@ -51,11 +52,14 @@ def create_app(
     keyring: Keyring | None = None,
     is_metrics_open: bool = False,
     cors_origins: tuple[str, ...] = (),
+    has_shortcut: bool = True,
 ) -> ASGIApp:
     """The application that serves an engine; without a keyring everyone may call.
 
     A server that speaks the lifespan protocol through it has the engine's hub bound to its event loop before the
     first request, and the websockets closed after the last; one that does not must see to both itself.
+
+    Without `has_shortcut`, observations take the framework's way, which answers alike and costs more.
     """
     engine_for = confining(engine, meter)
     sockets = Sockets(engine_for, meter, keyring)
@@ -78,10 +82,11 @@ def create_app(
         default_response_class=Response,
     )
     app.router.route_class = _Route
+    observing = Observing(engine_for, limits, meter)
     for part in (
         Operations(engine, meter, keyring),
         Streams(engine_for),
-        Observing(engine_for, limits, meter),
+        observing,
         Models(engine_for),
         Ticketing(tickets),
         Docs(app.title, "/openapi.json"),
@@ -95,11 +100,14 @@ def create_app(
     app.openapi = _once(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
     unguarded = without_rights(app.routes)
     assert not unguarded, f"calls without a row in the table of rights: {unguarded}"  # noqa: S101 - a slip of ours
+    inner: ASGIApp = app
+    if has_shortcut:
+        inner = Shortcut(app, observing.observe, observing.observe_many, _problem, _failure)
     if keyring is None or tickets is None:
-        guarded: ASGIApp = Origins(app, cors_origins, meter)
+        guarded: ASGIApp = Origins(inner, cors_origins, meter)
     else:
         max_body_bytes = max(limits.max_body_bytes, MAX_MODEL_BYTES)
-        guarded = Door(app, keyring, tickets, meter, max_body_bytes=max_body_bytes, is_metrics_open=is_metrics_open)
+        guarded = Door(inner, keyring, tickets, meter, max_body_bytes=max_body_bytes, is_metrics_open=is_metrics_open)
     return Edge(sharing(guarded, cors_origins), meter)
 
 

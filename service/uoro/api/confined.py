@@ -19,13 +19,13 @@ from uoro.api.ports import Engine, Hub, RequestMeter
 from uoro.api.principal import Principal
 from uoro.api.problems import RateLimited
 from uoro.api.quota import OBSERVATIONS
-from uoro.domain import Metrics, NamedSnapshot, Observed, Prediction, Result, StreamInfo, Submission
+from uoro.domain import Metrics, NamedSnapshot, Prediction, Result, Run, StreamInfo
+from uoro.engine.outcomes import Outcomes
 from uoro.engine.subscriptions import Subscription
 from uoro.errors import UnknownStream, UoroError
 from uoro.learning.spec import StreamSpec
 
 T = TypeVar("T")
-Outcome = Observed | UoroError
 
 
 class Confined:
@@ -60,24 +60,24 @@ class Confined:
 
     # ---------------------------------------------------------------- what brings observations and streams
 
-    def observe(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
+    def observe(self, runs: Sequence[Run]) -> Future[Outcomes]:
         """Learn those of the caller's own streams; each of the others is refused as of an unknown stream."""
+        num = sum(len(run.places) for run in runs)
         try:
-            self._principal.quota.take(OBSERVATIONS, len(submissions))
+            self._principal.quota.take(OBSERVATIONS, num)
         except RateLimited as error:
             self._meter.refused(error.code)
-            self._meter.rejected(error.code, len(submissions))
+            self._meter.rejected(error.code, num)
             raise
-        refused, num_new = self._judge(submissions)
+        own, refused, num_new = self._judge(runs)
         for refusal in refused.values():
             self._meter.rejected(refusal.code, 1)
-        own = [submission for i, submission in enumerate(submissions) if i not in refused]
         if own or not refused:
             future = self._making(num_new, lambda: self._engine.observe(own))
-            return _merged(future, refused, len(submissions)) if refused else future
+            return _merged(future, refused) if refused else future
         if all(isinstance(error, RateLimited) for error in refused.values()):
-            raise refused[0]
-        return _settled(list(refused.values()))
+            raise next(iter(refused.values()))
+        return _settled(refused)
 
     def create(self, stream: str, spec: StreamSpec, labels: dict[str, str]) -> Future[tuple[StreamInfo, bool]]:
         """The stream, and whether it was created now."""
@@ -111,6 +111,11 @@ class Confined:
         """A stream as the catalog knows it."""
         self._look(stream)
         return self._engine.describe(stream)
+
+    def last_seq(self, stream: str) -> int:
+        """Place of a stream's newest observation."""
+        self._look(stream)
+        return self._engine.last_seq(stream)
 
     def predict(self, stream: str, horizon: int) -> Future[list[Prediction] | None]:
         """The next `horizon` predictions; None before the first observation."""
@@ -169,20 +174,19 @@ class Confined:
         if not stream.startswith(self._prefix):
             raise UnknownStream(stream)
 
-    def _judge(self, submissions: Sequence[Submission]) -> tuple[dict[int, UoroError], int]:
-        """The submissions that are refused, by index, and how many streams the others will make, at most."""
+    def _judge(self, runs: Sequence[Run]) -> tuple[list[Run], dict[int, UoroError], int]:
+        """The runs that go on, why the others are refused, by place, and how many streams are made, at most."""
+        own: list[Run] = []
         refused: dict[int, UoroError] = {}
-        verdicts: dict[str, UoroError | None] = {}
         num_new = 0
-        for i, submission in enumerate(submissions):
-            stream = submission.stream
-            if stream not in verdicts:
-                verdicts[stream], is_new = self._verdict(stream, num_new)
-                num_new += is_new
-            verdict = verdicts[stream]
-            if verdict is not None:
-                refused[i] = verdict
-        return refused, num_new
+        for run in runs:
+            verdict, is_new = self._verdict(run.stream, num_new)
+            num_new += is_new
+            if verdict is None:
+                own.append(run)
+            else:
+                refused.update(dict.fromkeys(run.places, verdict))
+        return own, refused, num_new
 
     def _verdict(self, stream: str, num_new: int) -> tuple[UoroError | None, bool]:
         """Why a stream's observations are refused, if they are, and whether they would make it."""
@@ -244,28 +248,39 @@ class ConfinedHub:
             raise UnknownStream(prefix)
         return self._hub.open(max(self._prefix, prefix, key=len))
 
+    def follow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one more stream, or all; it hears only of those with its prefix."""
+        self._hub.follow(subscription, stream)
+
+    def unfollow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one stream less, or none any more."""
+        self._hub.unfollow(subscription, stream)
+
     def close(self, subscription: Subscription) -> None:
         """Forget a subscription."""
         self._hub.close(subscription)
 
 
-def _settled(outcomes: list[Outcome]) -> Future[list[Outcome]]:
-    future: Future[list[Outcome]] = Future()
+def _settled(refused: Mapping[int, UoroError]) -> Future[Outcomes]:
+    outcomes = Outcomes()
+    outcomes.errors.update(refused)
+    future: Future[Outcomes] = Future()
     future.set_result(outcomes)
     return future
 
 
-def _merged(told: Future[list[Outcome]], refused: Mapping[int, UoroError], num: int) -> Future[list[Outcome]]:
-    """The engine's outcomes with the refused ones in their places."""
-    merged: Future[list[Outcome]] = Future()
+def _merged(told: Future[Outcomes], refused: Mapping[int, UoroError]) -> Future[Outcomes]:
+    """The engine's outcomes and the refused ones."""
+    merged: Future[Outcomes] = Future()
 
-    def merge(done: Future[list[Outcome]]) -> None:
+    def merge(done: Future[Outcomes]) -> None:
         error = done.exception()
         if error is not None:
             merged.set_exception(error)
             return
-        outcomes = iter(done.result())
-        merged.set_result([refused[i] if i in refused else next(outcomes) for i in range(num)])
+        outcomes = done.result()
+        outcomes.errors.update(refused)
+        merged.set_result(outcomes)
 
     told.add_done_callback(merge)
     return merged

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from uoro.api import rights
-from uoro.api.confined import Confined, Outcome
+from uoro.api.confined import Confined
 from uoro.api.ports import Hub
-from uoro.domain import Prediction, StreamInfo, Submission
+from uoro.domain import Prediction, Run, StreamInfo
+from uoro.engine.outcomes import Outcomes
 
 
 class Conversing(Confined):
@@ -23,10 +24,10 @@ class Conversing(Confined):
         self._principal.demand(rights.SUBSCRIBE)
         return super().hub
 
-    def observe(self, submissions: Sequence[Submission]) -> Future[list[Outcome]]:
+    def observe(self, runs: Sequence[Run]) -> Future[Outcomes]:
         """As before, with the scope that the message needs."""
         self._principal.demand(rights.OBSERVE)
-        return super().observe(submissions)
+        return super().observe(runs)
 
     def describe(self, stream: str) -> StreamInfo:
         """As before; a prediction asks this first."""

@@ -13,7 +13,7 @@ from uoro.api.documents import UNREADABLE, parse
 from uoro.api.observations import Fields, Seq, Timestamp, examine, observation_of
 from uoro.api.paths import stream_id
 from uoro.api.problems import members_of
-from uoro.api.replies import reply_to
+from uoro.api.replies import Reply, reply_to
 from uoro.domain import Observation, Observed
 from uoro.errors import InvalidObservation, InvalidRequest, MalformedBody, RequestError, UoroError
 
@@ -161,9 +161,24 @@ def _echo(value: object) -> Raw:
         return NO_ID
 
 
-def result_message(observed: Observed) -> dict[str, object]:
-    """A result for a subscriber. The reply to one's own observation has an `id` besides."""
-    return {"type": "result", **msgspec.structs.asdict(reply_to(observed))}
+class _Result(Reply, frozen=True, tag_field="type", tag="result"):
+    """A result for a subscriber."""
+
+
+class _OwnResult(Reply, frozen=True, tag_field="type", tag="result", kw_only=True):
+    """The reply to one's own observation."""
+
+    id: Raw
+
+
+def result_message(observed: Observed) -> _Result:
+    """A result for a subscriber."""
+    return _Result(*msgspec.structs.astuple(reply_to(observed)))
+
+
+def own_result_message(request_id: Raw, observed: Observed) -> _OwnResult:
+    """The reply to one's own observation."""
+    return _OwnResult(*msgspec.structs.astuple(reply_to(observed)), id=request_id)
 
 
 def error_message(request_id: Raw, error: UoroError) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import NoReturn
+from contextlib import suppress
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -18,9 +18,9 @@ from uoro.api.openapi import RESULTS, STREAM, Answer, body, operation, ref
 from uoro.api.paths import stream_in
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.query import wants_full_results
-from uoro.api.replies import Outcome, json_response, reply_to, reply_to_several, reply_to_streams
+from uoro.api.replies import json_response, reply_to, reply_to_several, reply_to_streams
 from uoro.api.views import EngineFor
-from uoro.domain import Observed, Submission
+from uoro.engine.outcomes import Outcomes
 from uoro.errors import OutOfSequence, RequestError, StreamDamaged, UnknownStream, UoroError
 from uoro.limits import Limits
 
@@ -46,13 +46,13 @@ class Observing:
         content = await self._read(request, stream, content_type(request, JSON, NDJSON))
         outcomes = await self._outcomes(content, self._engine_for(request))
         if content.is_single:
-            (outcome,) = outcomes
+            outcome = outcomes.only()
             if isinstance(outcome, UoroError):
                 raise outcome
             return json_response(reply_to(outcome))
-        asked = [o for o, r in zip(outcomes, content.readings, strict=True) if isinstance(r, Submission)]
-        if asked and all(isinstance(outcome, REFUSALS_OF_ALL) for outcome in asked):
-            _refuse(asked[0])
+        asked = [error for place, error in sorted(outcomes.errors.items()) if place not in content.refused]
+        if asked and not outcomes.is_any_told and all(isinstance(error, REFUSALS_OF_ALL) for error in asked):
+            raise asked[0]
         return json_response(reply_to_several(outcomes, is_full=is_full))
 
     async def observe_many(self, request: Request) -> Response:
@@ -61,9 +61,8 @@ class Observing:
         content = await self._read(request, None, content_type(request, NDJSON, JSON))
         engine = self._engine_for(request)
         outcomes = await self._outcomes(content, engine)
-        named = dict.fromkeys(submission.stream for submission in content.submissions)
-        reply = reply_to_streams(outcomes, self._last_seqs(list(named), outcomes, engine), is_full=is_full)
-        return json_response(reply)
+        last_seqs = self._last_seqs([run.stream for run in content.runs], outcomes, engine)
+        return json_response(reply_to_streams(outcomes, last_seqs, is_full=is_full))
 
     async def _read(self, request: Request, stream: str | None, media_type: str) -> Body:
         read = read_lines if media_type == NDJSON else read_json
@@ -77,29 +76,26 @@ class Observing:
         except RequestError as error:
             self._meter.rejected(error.code, 1)
             raise
-        refused = Counter(reading.code for reading in content.readings if isinstance(reading, UoroError))
-        for code, num in refused.items():
-            self._meter.rejected(code, num)
+        if content.refused:
+            for code, num in Counter(error.code for error in content.refused.values()).items():
+                self._meter.rejected(code, num)
         return content
 
-    async def _outcomes(self, content: Body, engine: Engine) -> list[Outcome]:
-        """One outcome per observation of the body, in order: refused here, or told by the engine."""
-        submissions = content.submissions
-        outcomes = await answer(engine.observe(submissions)) if submissions else []
-        told = iter(outcomes)
-        return [next(told) if isinstance(r, Submission) else r for r in content.readings]
+    async def _outcomes(self, content: Body, engine: Engine) -> Outcomes:
+        """What became of all observations of a body: refused here, or told by the engine."""
+        runs = content.runs
+        outcomes = await answer(engine.observe(runs)) if runs else Outcomes()
+        outcomes.errors.update(content.refused)
+        return outcomes
 
-    def _last_seqs(self, streams: list[str], outcomes: list[Outcome], engine: Engine) -> dict[str, int]:
+    def _last_seqs(self, streams: list[str], outcomes: Outcomes, engine: Engine) -> dict[str, int]:
         """The newest place of each stream that exists; one that was deleted meanwhile has what was learned."""
-        last_seqs: dict[str, int] = {}
-        for outcome in outcomes:
-            if isinstance(outcome, Observed):
-                last_seqs[outcome.stream] = max(outcome.seq, last_seqs.get(outcome.stream, 0))
+        last_seqs = {learned.stream: learned.last_seq for learned in outcomes.learned}
+        for observed in outcomes.recalled.values():
+            last_seqs[observed.stream] = max(observed.seq, last_seqs.get(observed.stream, 0))
         for stream in streams:
-            try:
-                last_seqs[stream] = engine.describe(stream).last_seq
-            except UnknownStream:
-                continue
+            with suppress(UnknownStream):
+                last_seqs[stream] = engine.last_seq(stream)
         return last_seqs
 
     def add_to(self, app: FastAPI) -> None:
@@ -144,8 +140,3 @@ class Observing:
                 tag="observations",
             ),
         )
-
-
-def _refuse(outcome: Outcome) -> NoReturn:
-    assert isinstance(outcome, UoroError)  # noqa: S101 - the caller looked
-    raise outcome

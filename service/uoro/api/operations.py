@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from uoro.api import query, schemas
+from uoro.api.answers import answer
 from uoro.api.keyring import Keyring
 from uoro.api.openapi import Answer, operation
 from uoro.api.openapi import query as parameter
@@ -14,7 +19,11 @@ from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import problem_response
 from uoro.api.replies import json_response
 from uoro.api.scope import REQUEST_ID_KEY
-from uoro.errors import NotReady
+from uoro.domain import Metrics
+from uoro.errors import NotReady, Overloaded, Unavailable, UnknownStream, UoroError
+
+MEASURE_TIMEOUT_S = 1.0
+"""A scrape waits no longer for streams that are at work."""
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,7 +56,21 @@ class Operations:
 
     async def metrics(self, _: Request) -> Response:
         """All metrics as Prometheus text."""
+        await self._measure()
         return Response(self._meter.scrape(), headers={"content-type": PROMETHEUS_TEXT})
+
+    async def _measure(self) -> None:
+        """Ask for the metrics of those streams only that changed and are shown one by one."""
+        asked: list[tuple[str, Future[Metrics]]] = []
+        with suppress(Unavailable, Overloaded):  # what was known before is shown
+            for stream in self._meter.stale():
+                with suppress(UnknownStream):
+                    asked.append((stream, self._engine.metrics(stream)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MEASURE_TIMEOUT_S):
+                for stream, future in asked:
+                    with suppress(UoroError):
+                        self._meter.measured(stream, await answer(future))
 
     def add_to(self, app: FastAPI) -> None:
         """Register the endpoints."""

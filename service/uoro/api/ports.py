@@ -10,14 +10,13 @@ from typing import Protocol
 from uoro.domain import (
     Metrics,
     NamedSnapshot,
-    Observed,
     Prediction,
     Result,
+    Run,
     StreamInfo,
-    Submission,
 )
+from uoro.engine.outcomes import Outcomes
 from uoro.engine.subscriptions import Subscription
-from uoro.errors import UoroError
 from uoro.learning.spec import StreamSpec
 
 
@@ -29,6 +28,12 @@ class Hub(Protocol):
 
     def open(self, prefix: str = "") -> Subscription:
         """A new subscription that never hears of streams without the prefix. Raises Overloaded."""
+
+    def follow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one more stream, or all."""
+
+    def unfollow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one stream less, or none any more."""
 
     def close(self, subscription: Subscription) -> None:
         """Forget a subscription."""
@@ -52,8 +57,8 @@ class Engine(Protocol):
     def checks(self) -> dict[str, str]:
         """By name, "ok" or what is wrong."""
 
-    def observe(self, submissions: Sequence[Submission]) -> Future[list[Observed | UoroError]]:
-        """Learn; one outcome per submission, in order. An outcome that is an error refuses that one alone."""
+    def observe(self, runs: Sequence[Run]) -> Future[Outcomes]:
+        """Learn; one outcome per observation. An outcome that is an error refuses that one alone."""
 
     def create(self, stream: str, spec: StreamSpec, labels: dict[str, str]) -> Future[tuple[StreamInfo, bool]]:
         """The stream, and whether it was created now."""
@@ -69,6 +74,9 @@ class Engine(Protocol):
 
     def describe(self, stream: str) -> StreamInfo:
         """A stream as the catalog knows it."""
+
+    def last_seq(self, stream: str) -> int:
+        """Place of a stream's newest observation."""
 
     def list_streams(self, *, after: str, limit: int, prefix: str, labels: Mapping[str, str]) -> list[StreamInfo]:
         """Streams by id, from the first beyond `after`."""
@@ -106,6 +114,12 @@ class RequestMeter(Protocol):
 
     def scrape(self) -> bytes:
         """All metrics in the Prometheus text format."""
+
+    def stale(self) -> list[str]:
+        """Streams with metrics of their own that learned since they were last asked for here."""
+
+    def measured(self, stream: str, metrics: Metrics) -> None:
+        """Such a stream's metrics of now."""
 
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
         """A request was answered; `route` is the template of its path."""

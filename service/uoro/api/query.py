@@ -32,6 +32,8 @@ def flag(request: Request, name: str) -> bool:
 
 def wants_full_results(request: Request) -> bool:
     """Whether `results=full` was asked for."""
+    if not request.scope["query_string"]:
+        return False
     text = request.query_params.get("results")
     if text not in {None, "full", "none"}:
         raise InvalidRequest("results must be full or none", field="results")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Mapping
 
 import msgspec
 from starlette.responses import Response
@@ -10,9 +11,8 @@ from starlette.responses import Response
 from uoro import limits
 from uoro.api.problems import members_of
 from uoro.domain import Metrics, NamedSnapshot, Observed, Prediction, Result, StreamInfo
+from uoro.engine.outcomes import Outcomes
 from uoro.errors import UoroError
-
-Outcome = Observed | UoroError
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -52,35 +52,29 @@ def reply_from(stream: str, result: Result, *, is_duplicate: bool = False) -> Re
     )
 
 
-def reply_to_several(outcomes: Sequence[Outcome], *, is_full: bool) -> dict[str, object]:
+def reply_to_several(outcomes: Outcomes, *, is_full: bool) -> dict[str, object]:
     """The reply to an array: counts, errors by index, mean loss, and the newest prediction."""
-    observed = [outcome for outcome in outcomes if isinstance(outcome, Observed)]
-    accepted = [o for o in observed if not o.is_duplicate]
-    losses = [o.result.loss for o in accepted if o.result is not None and o.result.loss is not None]
-    newest = next((o.result for o in reversed(observed) if o.result is not None), None)
+    newest = outcomes.newest()
     reply: dict[str, object] = {
-        "accepted": len(accepted),
-        "duplicates": len(observed) - len(accepted),
-        "rejected": len(outcomes) - len(observed),
-        "errors": _errors(outcomes),
-        "loss": sum(losses) / len(losses) if losses else None,
+        "accepted": outcomes.num_learned,
+        "duplicates": len(outcomes.recalled),
+        "rejected": len(outcomes.errors),
+        "errors": _errors(outcomes.errors),
+        "loss": outcomes.mean_loss(),
         "next": None if newest is None else newest.next,
     }
     if is_full:
-        reply["results"] = [reply_to(o) for o in observed]
+        reply["results"] = [reply_to(outcome) for outcome in outcomes if isinstance(outcome, Observed)]
     return reply
 
 
-def reply_to_streams(outcomes: Sequence[Outcome], last_seqs: dict[str, int], *, is_full: bool) -> dict[str, object]:
+def reply_to_streams(outcomes: Outcomes, last_seqs: dict[str, int], *, is_full: bool) -> dict[str, object]:
     """The reply to observations of many streams; `last_seqs` names the streams and their newest places."""
     reply = reply_to_several(outcomes, is_full=is_full)
     del reply["next"]
-    accepted = dict.fromkeys(last_seqs, 0)
-    for outcome in outcomes:
-        if isinstance(outcome, Observed) and not outcome.is_duplicate:
-            accepted[outcome.stream] += 1
+    accepted = {learned.stream: len(learned.places) for learned in outcomes.learned}
     reply["streams"] = {
-        stream: {"accepted": accepted[stream], "last_seq": last_seq} for stream, last_seq in last_seqs.items()
+        stream: {"accepted": accepted.get(stream, 0), "last_seq": last_seq} for stream, last_seq in last_seqs.items()
     }
     return reply
 
@@ -128,11 +122,6 @@ def json_response(document: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(document), status, media_type="application/json")
 
 
-def _errors(outcomes: Iterable[Outcome]) -> list[dict[str, object]]:
-    errors: list[dict[str, object]] = []
-    for index, outcome in enumerate(outcomes):
-        if isinstance(outcome, UoroError):
-            errors.append({"index": index, **members_of(outcome)})
-            if len(errors) == limits.MAX_ERRORS_IN_REPLY:
-                break
-    return errors
+def _errors(errors: Mapping[int, UoroError]) -> list[dict[str, object]]:
+    first = heapq.nsmallest(limits.MAX_ERRORS_IN_REPLY, errors)
+    return [{"index": index, **members_of(errors[index])} for index in first]

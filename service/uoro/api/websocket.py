@@ -34,12 +34,14 @@ from uoro.api.messages import (
     RefusedMessage,
     Subscribe,
     error_message,
+    own_result_message,
     read_message,
     result_message,
 )
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.replies import prediction_document
-from uoro.domain import Observed, Prediction, Submission
+from uoro.domain import Prediction, Run
+from uoro.engine.outcomes import Outcomes
 from uoro.engine.subscriptions import Subscription
 from uoro.errors import InvalidRequest, UoroError
 
@@ -67,7 +69,7 @@ class _Unanswered:
 
     request_id: Raw
     begin: Callable[[], Future[Any]]
-    word: Callable[[Any], dict[str, object]]
+    word: Callable[[Any], object]
 
 
 class Socket:
@@ -90,6 +92,7 @@ class Socket:
         self._unanswered: asyncio.Queue[_Unanswered] = asyncio.Queue(MAX_UNANSWERED)
         self._subscribed: asyncio.Future[Subscription] = asyncio.get_running_loop().create_future()
         self._stopped: asyncio.Future[_Closing] = asyncio.get_running_loop().create_future()
+        self._sends: list[float] = []  # since when, oldest first
 
     def stop(self, code: int = 1012, reason: str = "the server is going away") -> None:
         """End the conversation; the first reason stands."""
@@ -99,9 +102,7 @@ class Socket:
     async def run(self) -> None:
         """Converse until either side ends it."""
         await self._websocket.accept()
-        parts = [
-            asyncio.create_task(self._ended(part)) for part in (self._read, self._answer, self._tell, self._await_stop)
-        ]
+        parts = [asyncio.create_task(self._ended(part)) for part in (self._read, self._answer, self._tell, self._watch)]
         try:
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -148,8 +149,7 @@ class Socket:
         """Do what a message asks for; returns the answer that is owed now."""
         try:
             if isinstance(message, Observe):
-                submission = Submission(self._stream_of(message), message.observation)
-                future = self._engine.observe([submission])
+                future = self._engine.observe([Run(self._stream_of(message), [message.observation], (0,))])
                 return _Unanswered(message.id, lambda: future, partial(_result, message.id))
             if isinstance(message, Predict):
                 return self._prediction(message, self._stream_of(message))
@@ -188,25 +188,22 @@ class Socket:
             self._subscribed.set_result(self._engine.hub.open())
         subscription = self._subscribed.result()
         if message.stream is None and self._stream is None:
-            subscription.streams = None
+            self._engine.hub.follow(subscription, None)
             return
         stream = self._stream_of(message)
         if subscription.streams is None:
             return
         if stream not in subscription.streams and len(subscription.streams) >= MAX_FOLLOWED:
             raise InvalidRequest(f"a socket may follow {MAX_FOLLOWED} streams, or all", field="stream")
-        subscription.streams.add(stream)
+        self._engine.hub.follow(subscription, stream)
 
     def _unfollow(self, stream: str | None) -> None:
         if not self._subscribed.done():
             return
         subscription = self._subscribed.result()
-        if stream is None:
-            subscription.streams = set()
-        elif subscription.streams is None:
+        if stream is not None and subscription.streams is None:
             raise InvalidRequest("this socket follows all streams; unsubscribe from all", field="stream")
-        else:
-            subscription.streams.discard(stream)
+        self._engine.hub.unfollow(subscription, stream)
 
     async def _answer(self) -> None:
         """Give the answers that are owed, in order."""
@@ -226,23 +223,36 @@ class Socket:
         subscription = await asyncio.shield(self._subscribed)
         while True:
             taken = await subscription.take()
-            for observed in taken:
-                if subscription.streams is None or observed.stream in subscription.streams:
-                    await self._send(result_message(observed))
+            for told in taken:
+                if subscription.streams is None or told.observed.stream in subscription.streams:
+                    if told.message is None:
+                        told.message = _encode(result_message(told.observed))
+                    await self._send_text(told.message)
             if not taken:
                 raise _Closing(1013, "this subscriber fell further behind than its buffer")
 
-    async def _await_stop(self) -> None:
-        raise await asyncio.shield(self._stopped)
+    async def _watch(self) -> None:
+        """Wait for the server's end; in between, look whether the client still reads."""
+        clock = asyncio.get_running_loop().time
+        while not self._stopped.done():
+            await asyncio.wait([self._stopped], timeout=self._send_timeout_s / 8)
+            if self._sends and clock() - self._sends[0] > self._send_timeout_s:
+                raise _Closing(1013, "the client does not read")
+        raise self._stopped.result()
 
-    async def _send(self, message: dict[str, object]) -> None:
+    async def _send(self, message: object) -> None:
+        await self._send_text(_encode(message))
+
+    async def _send_text(self, text: str) -> None:
+        # A timeout of its own would cost as much as the send itself: `_watch` looks after those that take long.
+        since = asyncio.get_running_loop().time()
+        self._sends.append(since)
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await self._websocket.send_text(msgspec.json.encode(message).decode())
-        except TimeoutError as error:
-            raise _Closing(1013, "the client does not read") from error
+            await self._websocket.send_text(text)
         except (WebSocketDisconnect, RuntimeError) as error:
             raise _Closing(None) from error
+        finally:
+            self._sends.remove(since)
 
     async def _close(self, closing: _Closing) -> None:
         if closing.code is None:
@@ -259,8 +269,12 @@ def _refusal(request_id: Raw, error: UoroError) -> _Unanswered:
     return _Unanswered(request_id, begin, dict)
 
 
-def _result(request_id: Raw, outcomes: list[Observed | UoroError]) -> dict[str, object]:
-    (outcome,) = outcomes
+def _result(request_id: Raw, outcomes: Outcomes) -> object:
+    outcome = outcomes.only()
     if isinstance(outcome, UoroError):
         raise outcome
-    return {"type": "result", "id": request_id, **result_message(outcome)}
+    return own_result_message(request_id, outcome)
+
+
+def _encode(message: object) -> str:
+    return msgspec.json.encode(message).decode()

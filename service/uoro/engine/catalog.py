@@ -143,3 +143,7 @@ class Draft:
         self.num_streams += (known is not None) - (old is not None)
         self.nbytes += (0 if known is None else known.nbytes) - (0 if old is None else old.nbytes)
         self.changes[stream] = known
+
+    def advance(self, stream: str, known: Known, last_seq: int) -> None:
+        """Change only the place of a stream's newest observation; `known` is what was known of it."""
+        self.changes[stream] = Known(known.spec, known.labels, known.is_frozen, last_seq, known.nbytes)

@@ -77,11 +77,11 @@ class Committer:
                 self._refuse(self._queue.drain(), StoreUnavailable(self.trouble))
                 time.sleep(min(RETRY_S, timeout_s))
             return True
-        operations = self._queue.take(self._clock(), timeout_s)
+        operations = self._queue.take(self._clock(), timeout_s, takes_bulk=self._runner.has_room())
         if not operations:
             return False
         plan = self._planner.plan(operations, self._catalog)
-        refused = Counter(o.code for answer in plan.answers for o in answer.outcomes if isinstance(o, UoroError))
+        refused = Counter(error.code for answer in plan.answers for error in answer.outcomes.errors.values())
         for code, num in refused.items():
             self._meter.rejected(code, num)
         self._commit(plan, operations)

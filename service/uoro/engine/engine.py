@@ -1,7 +1,7 @@
 """The engine of one shard: it admits, logs, applies, answers, publishes, snapshots and recovers.
 
-Four threads, each a loop around one call: the committer (queue → record on disk), the runner (record → learners →
-answers), the snapshotter, and the keeper of the lease. Tests make the same calls without threads.
+Threads, each a loop around one call: the committer (queue → record on disk), the workers of the runner (record →
+learners → answers), the snapshotter, and the keeper of the lease. Tests make the same calls without threads.
 
     submit ─► Queue ─► Committer ═ append ═► Runner ─► futures, Hub, Meter
                                               ▲ └─ copies ─► Snapshotter ═► store
@@ -20,11 +20,10 @@ from typing import Any, TypeVar
 from uoro.domain import (
     Metrics,
     NamedSnapshot,
-    Observed,
     Prediction,
     Result,
+    Run,
     StreamInfo,
-    Submission,
 )
 from uoro.engine.catalog import Catalog
 from uoro.engine.committer import Committer
@@ -38,6 +37,7 @@ from uoro.engine.operations import (
     Operation,
     Request,
 )
+from uoro.engine.outcomes import Outcomes
 from uoro.engine.ownership import Ownership
 from uoro.engine.planner import Planner
 from uoro.engine.queue import Queue
@@ -81,6 +81,7 @@ class Engine:
         on_lost: called if another owner takes the shard, or a thread fails; the server must then stop.
         clock: seconds, monotonic.
         warm_up: compiles what learners need, beside recovery.
+        num_runners: threads that apply records.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Engine:
         on_lost: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         warm_up: WarmUp | None = None,
+        num_runners: int = 1,
     ) -> None:
         self.meter = meter
         self.auto_create = auto_create
@@ -105,8 +107,9 @@ class Engine:
             self.catalog.damaged,
             meter,
             self.hub,
-            limits.max_unapplied_batches,
+            limits,
             on_deleted=self._forget,
+            on_room=self.queue.wake,
         )
         planner = Planner(limits, state_bytes, auto_create=auto_create)
         self.committer = Committer(store, self.ownership, self.queue, planner, self.catalog, self.runner, meter, clock)
@@ -117,6 +120,7 @@ class Engine:
         self._clock = clock
         self._on_lost = on_lost
         self._warm_up = warm_up
+        self._num_runners = num_runners
         self._phase = "not started"
         self._stopping = Event()  # the committer, the snapshotter and the keeper end
         self._drained = Event()  # and then the runner, which the last snapshots still need
@@ -148,8 +152,7 @@ class Engine:
         self.ownership.acquire()
         self._phase = "recovering"
         recovered = recover(self._store, self._clock(), self._say_progress)
-        self.runner.shelf = recovered.shelf
-        self.runner.applied = recovered.bounds.next - 1
+        self.runner.begin(recovered.shelf, recovered.bounds.next - 1)
         self.committer.position = recovered.bounds.next
         self.snapshotter.marks = recovered.marks
         self.snapshotter.bounds = recovered.bounds
@@ -195,16 +198,17 @@ class Engine:
 
     # ---------------------------------------------------------------- writes
 
-    def observe(self, submissions: Sequence[Submission]) -> Future[list[Observed | UoroError]]:
-        """Predict, then learn. One outcome per submission, in order; all go into one record.
+    def observe(self, runs: Sequence[Run]) -> Future[Outcomes]:
+        """Predict, then learn. One outcome per observation; all go into one record.
 
-        An outcome that is an error refuses that submission alone. Raises Overloaded, Unavailable at once; the
+        An outcome that is an error refuses that observation alone. Raises Overloaded, Unavailable at once; the
         future fails with Unavailable.
         """
+        request = ObserveRequest(runs)
         try:
-            return self._submit(ObserveRequest(submissions))
+            return self._submit(request)
         except UoroError as error:
-            self.meter.rejected(error.code, len(submissions))
+            self.meter.rejected(error.code, request.num_observations)
             raise
 
     def create(self, stream: str, spec: StreamSpec, labels: dict[str, str]) -> Future[tuple[StreamInfo, bool]]:
@@ -251,6 +255,13 @@ class Engine:
         if known is None:
             raise UnknownStream(stream)
         return self.catalog.describe(stream, known)
+
+    def last_seq(self, stream: str) -> int:
+        """Place of the newest observation in the log. Raises UnknownStream."""
+        known = self.catalog.get(stream)
+        if known is None:
+            raise UnknownStream(stream)
+        return known.last_seq
 
     def list_streams(self, *, after: str, limit: int, prefix: str, labels: Mapping[str, str]) -> list[StreamInfo]:
         """Streams with ids above `after`, in order, that have the prefix and all labels."""
@@ -310,7 +321,8 @@ class Engine:
             raise StoreUnavailable(self.committer.trouble)
 
     def _read(self, stream: str, call: Callable[[Learner], T]) -> Future[T]:
-        self.describe(stream)
+        self._check_phase()
+        self.last_seq(stream)
         return self.runner.read(stream, lambda _, learner: call(learner))
 
     def _check_phase(self) -> None:
@@ -342,7 +354,10 @@ class Engine:
             self._stopping.wait(TICK_S)
         else:
             return
-        self._runners = [self._loop("runner", lambda: self.runner.apply_once(TICK_S), until=self._drained)]
+        self._runners = [
+            self._loop(f"runner-{number}", lambda: self.runner.apply_once(TICK_S), until=self._drained)
+            for number in range(self._num_runners)
+        ]
         self._threads += [
             self._loop("committer", lambda: self.committer.commit_once(TICK_S), until=self._stopping),
             self._loop("snapshotter", self._snapshot, until=self._stopping),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from uoro.domain import Metrics, Observation, Result
+from uoro.domain import Observation, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,19 @@ class Meter(Protocol):
         """A record was appended and flushed."""
 
     def learned(
-        self, stream: str, observation: Observation, result: Result, metrics: Metrics, duration_s: float
+        self,
+        stream: str,
+        observations: Sequence[Observation],
+        results: Sequence[Result],
+        losses: Sequence[float],
+        skill: float | None,
+        duration_s: float,
     ) -> None:
-        """One observation was applied in live operation."""
+        """Observations of one stream were applied in live operation, which took so long each.
+
+        `losses` holds one per observation, NaN where there is none; `skill` is the stream's after the last one.
+        Results are costly to read, and can be read at any later time.
+        """
 
     def rejected(self, code: str, num: int) -> None:
         """So many observations were refused with a problem code, by the engine or before they reached it."""
@@ -67,7 +77,13 @@ class SilentMeter:
     def batch_formed(self, num_observations: int) -> None: ...
     def appended(self, duration_s: float) -> None: ...
     def learned(
-        self, stream: str, observation: Observation, result: Result, metrics: Metrics, duration_s: float
+        self,
+        stream: str,
+        observations: Sequence[Observation],
+        results: Sequence[Result],
+        losses: Sequence[float],
+        skill: float | None,
+        duration_s: float,
     ) -> None: ...
     def rejected(self, code: str, num: int) -> None: ...
     def numeric_reset(self, num: int) -> None: ...

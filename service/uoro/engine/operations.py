@@ -7,16 +7,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from uoro.domain import Model, Submission
+from uoro.domain import Model, Run
 from uoro.errors import UoroError
 from uoro.learning.spec import StreamSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ObserveRequest:
-    """Observations of any streams; all go into one record."""
+    """Observations of any streams, a run for each; all go into one record."""
 
-    submissions: Sequence[Submission]
+    runs: Sequence[Run]
+
+    @property
+    def num_observations(self) -> int:
+        """Of all runs."""
+        return sum(len(run.observations) for run in self.runs)
+
+    @property
+    def streams(self) -> list[str]:
+        """Whose they are."""
+        return [run.stream for run in self.runs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,9 @@ class LoadRequest:
     may_replace: bool
 
 
+MAX_LIVE_OBSERVATIONS = 16
+"""A request with more than these is back-fill: it goes behind live ones of other streams."""
+
 Request: TypeAlias = ObserveRequest | CreateRequest | DeleteRequest | FreezeRequest | LoadRequest
 
 
@@ -64,16 +77,25 @@ class Operation:
 
     request: Request
     future: Future[Any] = field(default_factory=Future)
+    weight: int = field(init=False)
+    """How many observations' place it takes in a queue or a batch."""
 
     def __post_init__(self) -> None:
         # From here on nobody can cancel it: a client that went away does not undo what it asked for.
         self.future.set_running_or_notify_cancel()
+        request = self.request
+        self.weight = max(1, request.num_observations) if isinstance(request, ObserveRequest) else 1
 
     @property
-    def weight(self) -> int:
-        """How many observations' place it takes in a queue or a batch."""
+    def is_bulk(self) -> bool:
+        """Whether it may wait for live ones."""
+        return self.weight > MAX_LIVE_OBSERVATIONS
+
+    @property
+    def streams(self) -> list[str]:
+        """The streams that it is about."""
         request = self.request
-        return max(1, len(request.submissions)) if isinstance(request, ObserveRequest) else 1
+        return request.streams if isinstance(request, ObserveRequest) else [request.stream]
 
     def answer(self, outcome: object) -> None:
         """Complete the future, unless it already is."""

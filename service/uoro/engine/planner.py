@@ -11,12 +11,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
-from uoro.domain import Observation, Observed, StreamInfo
+from uoro.domain import Observation, Run, StreamInfo
 from uoro.engine.catalog import Catalog, Draft, Known
 from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
 from uoro.engine.operations import (
@@ -27,6 +25,7 @@ from uoro.engine.operations import (
     ObserveRequest,
     Operation,
 )
+from uoro.engine.outcomes import Learned, Outcomes
 from uoro.errors import (
     OutOfSequence,
     Overloaded,
@@ -44,20 +43,16 @@ class Answer:
     """How one operation will be answered once its entries are applied.
 
     Attributes:
-        num_entries: how many entries of the record are its own.
         outcome: of an operation that is not an observe; an error refuses it.
-        outcomes: one per submission of an observe; None until it is applied.
-        learned: per entry of this operation, the slots in `outcomes` of its observations; empty if it has none.
-        streams: per entry, its stream.
-        recalled: (slot, stream, seq) of duplicates.
+        outcomes: of an observe; what is learned is filled in as it is applied.
+        entries: its part of the record: per entry, the run that it learns, or None.
+        recalled: (place, stream, seq) of duplicates.
     """
 
     operation: Operation
-    num_entries: int = 0
     outcome: object = None
-    outcomes: list[Observed | UoroError | None] = field(default_factory=list)
-    learned: list[list[int]] = field(default_factory=list)
-    streams: list[str] = field(default_factory=list)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    entries: list[Learned | None] = field(default_factory=list)
     recalled: list[tuple[int, str, int]] = field(default_factory=list)
 
     @property
@@ -74,17 +69,6 @@ class Plan:
     answers: list[Answer]
     draft: Draft
     num_observations: int
-
-
-@dataclass(slots=True)
-class _Run:
-    """One stream's observations within an operation."""
-
-    known: Known
-    spec: StreamSpec
-    last_seq: int
-    observations: list[Observation]
-    slots: list[int]
 
 
 class Planner:
@@ -104,64 +88,65 @@ class Planner:
         plan = Plan([], [], Draft(catalog), 0)
         for operation in operations:
             answer = Answer(operation)
-            first = len(plan.entries)
             request = operation.request
             if isinstance(request, ObserveRequest):
-                self._observe(request, answer, plan)
+                for run in request.runs:
+                    self._observe(run, answer, plan)
             else:
+                first = len(plan.entries)
                 try:
                     answer.outcome = self._change(request, plan)
                 except UoroError as error:
                     answer.outcome = error
-            answer.num_entries = len(plan.entries) - first
+                answer.entries = [None] * (len(plan.entries) - first)
             plan.answers.append(answer)
         return plan
 
-    def _observe(self, request: ObserveRequest, answer: Answer, plan: Plan) -> None:
-        runs: dict[str, _Run] = {}
-        outcomes = answer.outcomes
-        for slot, submission in enumerate(request.submissions):
-            stream, observation = submission.stream, submission.observation
-            try:
-                run = runs.get(stream)
-                if run is None:
-                    run = runs[stream] = self._open(stream, observation, answer, plan)
-                seq = observation.seq
-                if seq is not None and seq <= run.last_seq:
-                    answer.recalled.append((slot, stream, seq))
-                    outcomes.append(None)
-                    continue
-                run.spec.check(observation)
-                if seq is not None and seq > run.last_seq + 1:
-                    raise OutOfSequence(run.last_seq + 1, seq)
-                run.last_seq += 1
-                run.observations.append(observation)
-                run.slots.append(slot)
-                outcomes.append(None)
-            except UoroError as error:
-                outcomes.append(error)
-        for stream, run in runs.items():
-            if run.observations:
-                plan.entries.append(Learn(stream, run.known.last_seq + 1, _bare(run.observations)))
-                answer.learned.append(run.slots)
-                answer.streams.append(stream)
-                plan.draft.put(stream, replace(run.known, last_seq=run.last_seq))
-                plan.num_observations += len(run.observations)
-
-    def _open(self, stream: str, observation: Observation, answer: Answer, plan: Plan) -> _Run:
-        known = plan.draft.get(stream)
+    def _observe(self, run: Run, answer: Answer, plan: Plan) -> None:
+        known, start = self._open(run, answer, plan)
         if known is None:
-            if not self._auto_create:
-                raise UnknownStream(stream)
-            if observation.seq is not None and observation.seq != 1:
-                raise OutOfSequence(1, observation.seq)
-            spec = StreamSpec.infer(observation)
-            known = self._create(stream, spec, {}, self._state_bytes(spec), plan)
-            answer.learned.append([])
-            answer.streams.append(stream)
-        if known.spec is None or stream in plan.draft.damaged:
-            raise StreamDamaged(stream)
-        return _Run(known, known.spec, known.last_seq, [], [])
+            return
+        assert known.spec is not None  # noqa: S101 - one without is refused when it is opened
+        observations, places = run.observations, run.places
+        if start or not is_plain(observations, known.spec, known.last_seq + 1):
+            observations, places = _sift(run, start, known.spec, known.last_seq, answer)
+        if observations:
+            learned = Learned(run.stream, known.last_seq + 1, places)
+            answer.outcomes.learned.append(learned)
+            answer.entries.append(learned)
+            plan.entries.append(Learn(run.stream, learned.first_seq, _bare(observations)))
+            plan.draft.advance(run.stream, known, learned.last_seq)
+            plan.num_observations += len(observations)
+
+    def _open(self, run: Run, answer: Answer, plan: Plan) -> tuple[Known | None, int]:
+        """The run's stream, and which observation of the run is the first that it can have.
+
+        A stream that does not exist begins with the first observation that it can be created from.
+        """
+        stream = run.stream
+        known = plan.draft.get(stream)
+        start = 0
+        if known is None:
+            for start, observation in enumerate(run.observations):
+                try:
+                    known = self._begin(stream, observation, plan)
+                except UoroError as error:
+                    answer.outcomes.errors[run.places[start]] = error
+                else:
+                    answer.entries.append(None)
+                    return known, start
+        elif known.spec is None or stream in plan.draft.damaged:
+            answer.outcomes.errors.update(dict.fromkeys(run.places, StreamDamaged(stream)))
+            known = None
+        return known, start
+
+    def _begin(self, stream: str, observation: Observation, plan: Plan) -> Known:
+        if not self._auto_create:
+            raise UnknownStream(stream)
+        if observation.seq is not None and observation.seq != 1:
+            raise OutOfSequence(1, observation.seq)
+        spec = StreamSpec.infer(observation)
+        return self._create(stream, spec, {}, self._state_bytes(spec), plan)
 
     def _change(
         self,
@@ -223,6 +208,39 @@ class Planner:
             )
 
 
+def is_plain(observations: Sequence[Observation], spec: StreamSpec, next_seq: int) -> bool:
+    """Whether all fit the spec and come in sequence; False also where only a closer look can tell."""
+    kinds: dict[str, type] = {name: float if its.type == "number" else str for name, its in spec.fields.items()}
+    for seq, observation in enumerate(observations, next_seq):
+        if observation.seq is not None and observation.seq != seq:
+            return False
+        for name, value in observation.x.items():
+            if value.__class__ is not kinds.get(name) and (value is not None or name not in kinds):
+                return False
+    return True
+
+
+def _sift(run: Run, start: int, spec: StreamSpec, last_seq: int, answer: Answer) -> tuple[list[Observation], list[int]]:
+    """What is learned of a run, and where in the request it stood; the rest is refused or recalled, one by one."""
+    taken: list[Observation] = []
+    places: list[int] = []
+    for observation, place in zip(run.observations[start:], run.places[start:], strict=True):
+        seq, next_seq = observation.seq, last_seq + len(taken) + 1
+        if seq is not None and seq < next_seq:
+            answer.recalled.append((place, run.stream, seq))
+            continue
+        try:
+            spec.check(observation)
+            if seq is not None and seq > next_seq:
+                raise OutOfSequence(next_seq, seq)
+        except UoroError as error:
+            answer.outcomes.errors[place] = error
+        else:
+            taken.append(observation)
+            places.append(place)
+    return taken, places
+
+
 def _bare(observations: list[Observation]) -> list[Observation]:
     """The observations without their `seq`: the entry says where they stand."""
-    return [o if o.seq is None else msgspec.structs.replace(o, seq=None) for o in observations]
+    return [o if o.seq is None else Observation(o.x, o.t, None, o.is_calendar) for o in observations]

@@ -2,14 +2,16 @@
 
 Rules:
 1. An operation is admitted whole or refused whole; refused means `Overloaded`, and nothing moved.
-2. First in, first out; so every stream's observations keep the order of their arrival.
+2. Every stream's operations keep the order of their arrival. Live ones (few observations) go before bulk ones of
+   other streams; one whose stream has bulk waiting stands behind it.
 3. The bound is in observations. An operation is admitted to an empty queue whatever its weight: its size has a
-   limit of its own.
+   limit of its own. The last eighth of the room is for live ones, so that back-fill does not shut them out.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from itertools import islice
 from threading import Condition
 
 from uoro.engine.operations import Operation
@@ -23,8 +25,11 @@ class Queue:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._waiting: deque[tuple[Operation, float]] = deque()
+        self._live: deque[tuple[Operation, float]] = deque()
+        self._bulk: deque[tuple[Operation, float]] = deque()
+        self._in_bulk: Counter[str] = Counter()
         self._weight = 0
+        self._is_bulk_next = True
         self._changed = Condition()
 
     def __len__(self) -> int:
@@ -32,34 +37,66 @@ class Queue:
 
     def admit(self, operation: Operation, now: float) -> None:
         """Add an operation that arrived at `now`, in seconds. Raises Overloaded."""
+        most = self._limits.max_queue_observations
+        room = most - most // 8 if operation.is_bulk else most
         with self._changed:
-            weight = operation.weight
-            if self._waiting and self._weight + weight > self._limits.max_queue_observations:
-                raise Overloaded(
-                    f"{self._weight} observations are waiting and {self._limits.max_queue_observations} may; "
-                    "none was taken"
-                )
-            self._waiting.append((operation, now))
-            self._weight += weight
+            if self._weight and self._weight + operation.weight > room:
+                raise Overloaded(f"{self._weight} observations are waiting and {most} may; none was taken")
+            streams = operation.streams
+            if operation.is_bulk or (self._in_bulk and not self._in_bulk.keys().isdisjoint(streams)):
+                self._bulk.append((operation, now))
+                self._in_bulk.update(streams)
+            else:
+                self._live.append((operation, now))
+            self._weight += operation.weight
             self._changed.notify_all()
 
-    def take(self, now: float, timeout_s: float) -> list[Operation]:
+    def take(self, now: float, timeout_s: float, *, takes_bulk: bool = True) -> list[Operation]:
         """The operations of the next batch; an empty list if none is due within the timeout."""
         with self._changed:
-            if not self._waiting:
+            if not self._has_any(takes_bulk=takes_bulk):
                 self._changed.wait(timeout_s)
-            if self._waiting:
-                delay = wait_s(self._weight, max(0.0, now - self._waiting[0][1]), self._limits)
+            if self._has_any(takes_bulk=takes_bulk):
+                oldest = min(waiting[0][1] for waiting in (self._live, self._bulk) if waiting)
+                delay = wait_s(self._weight, max(0.0, now - oldest), self._limits)
                 if delay > 0:
                     self._changed.wait(delay)
-            return self._pop(num_to_take([op.weight for op, _ in self._waiting], self._limits))
+            return self._take(takes_bulk=takes_bulk)
+
+    def wake(self) -> None:
+        """Whoever waits in `take` is to look again."""
+        with self._changed:
+            self._changed.notify_all()
 
     def drain(self) -> list[Operation]:
         """Everything that waits."""
         with self._changed:
-            return self._pop(len(self._waiting))
+            return [self._pop(waiting) for waiting in (self._live, self._bulk) for _ in range(len(waiting))]
 
-    def _pop(self, count: int) -> list[Operation]:
-        taken = [self._waiting.popleft()[0] for _ in range(count)]
-        self._weight -= sum(operation.weight for operation in taken)
+    def _has_any(self, *, takes_bulk: bool) -> bool:
+        return bool(self._live or (takes_bulk and self._bulk))
+
+    def _take(self, *, takes_bulk: bool) -> list[Operation]:
+        """Live ones until the batch is full; with every other batch bulk ones until it is full once more."""
+        taken = self._take_of(self._live)
+        self._is_bulk_next = takes_bulk and (self._is_bulk_next or not taken)
+        if self._is_bulk_next:
+            taken += self._take_of(self._bulk)
+        self._is_bulk_next = not self._is_bulk_next
         return taken
+
+    def _take_of(self, waiting: deque[tuple[Operation, float]]) -> list[Operation]:
+        # An operation weighs one at least, so no more than these can be taken.
+        first = islice(waiting, self._limits.max_batch_observations + 1)
+        count = num_to_take([operation.weight for operation, _ in first], self._limits)
+        return [self._pop(waiting) for _ in range(count)]
+
+    def _pop(self, waiting: deque[tuple[Operation, float]]) -> Operation:
+        operation, _ = waiting.popleft()
+        self._weight -= operation.weight
+        if waiting is self._bulk:
+            for stream in operation.streams:
+                self._in_bulk[stream] -= 1
+                if not self._in_bulk[stream]:
+                    del self._in_bulk[stream]
+        return operation

@@ -1,10 +1,14 @@
 """Applies records to learners and answers whoever waits; the only one that touches a learner in operation.
 
 Rules:
-1. Records are applied in the order of their positions, each once; reads take their turn between them, so a read
-   sees every write that was answered before it was asked.
+1. A stream's records are applied in the order of their positions, each once, by one worker at a time; its reads take
+   their turn between them, so a read sees every write that was answered before it was asked. Streams owe each other
+   no order, so workers apply different ones side by side.
 2. What is applied is decoded from the bytes that were logged.
-3. At most `max_unapplied_batches` records and `MAX_WAITING_READS` reads wait here.
+3. At most `max_unapplied_batches` records and `MAX_WAITING_READS` reads wait here; of bulk no more is asked for while
+   `max_unapplied_observations` wait.
+4. An operation is answered when the last of its observations is applied. `applied` is a position up to which every
+   record has been applied to every stream.
 """
 
 from __future__ import annotations
@@ -13,20 +17,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from itertools import islice
-from threading import Condition, Event
+from dataclasses import dataclass, field
+from threading import Condition, Event, Lock
 from typing import TypeVar
 
-from uoro.domain import Observed
+from uoro.domain import Model, Observed
 from uoro.engine.entries import Delete, Entry, Learn, decode
+from uoro.engine.lanes import TURN_OBSERVATIONS, Lanes
 from uoro.engine.meter import Meter
+from uoro.engine.outcomes import Learned
 from uoro.engine.planner import Answer
 from uoro.engine.shelf import Resident, Shelf
 from uoro.engine.subscriptions import Hub
 from uoro.errors import Overloaded, StreamDamaged, UnknownStream, UoroError
 from uoro.learning.learner import Learner
 from uoro.learning.results import Results
+from uoro.limits import Limits
 
 MAX_WAITING_READS = 4096
 
@@ -42,15 +48,67 @@ class Batch:
     answers: list[Answer]
 
 
+@dataclass(slots=True, eq=False)
+class _Record:
+    """A batch in the lanes, and how many of its steps are not done."""
+
+    position: int
+    num_left: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Owed:
+    """An answer that waits for so many steps."""
+
+    answer: Answer
+    is_bulk: bool
+    num_left: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """One entry to be applied, or (`entry` None) duplicates to be looked up.
+
+    Attributes:
+        applied: applies its record to its stream, entry by entry.
+        learned: where the results go.
+    """
+
+    record: _Record
+    owed: _Owed
+    entry: Entry | None
+    applied: Iterator[Results | None]
+    learned: Learned | None = None
+    recalled: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def weight(self) -> int:
+        return len(self.entry.observations) if isinstance(self.entry, Learn) else 1
+
+    @property
+    def is_bulk(self) -> bool:
+        return self.owed.is_bulk
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A read, or whatever else is to be done when its turn comes."""
+
+    do: Callable[[], None]
+    weight: int = 1
+    is_bulk: bool = False
+
+
 class Runner:
     """Owns the shelf once recovery is over.
 
     Args:
         damaged: streams that are set aside; kept up to date here.
         on_deleted: called with the id of a stream that ended.
+        on_room: called when bulk is taken again.
 
     Attributes:
-        applied: position of the newest record applied.
+        applied: every record up to this position has been applied.
     """
 
     def __init__(
@@ -58,31 +116,65 @@ class Runner:
         damaged: set[str],
         meter: Meter,
         hub: Hub,
-        max_unapplied_batches: int,
+        limits: Limits,
         on_deleted: Callable[[str], None],
+        on_room: Callable[[], None],
     ) -> None:
         self.shelf = Shelf()
         self.applied = 0
+        self._newest = 0
         self._damaged = damaged
         self._on_deleted = on_deleted
+        self._on_room = on_room
         self._meter = meter
         self._hub = hub
-        self._max_batches = max_unapplied_batches
-        self._waiting: deque[Batch | Callable[[], None]] = deque()
-        self._num_batches = 0
-        self._changed = Condition()
+        self._limits = limits
+        self._lanes: Lanes[_Step | _Call] = Lanes()
+        self._records: deque[_Record] = deque()
+        self._num_observations = 0
+        self._num_reads = 0
+        self._is_room_awaited = False
+        self._lock = Lock()
+        self._ready = Condition(self._lock)
+        self._room = Condition(self._lock)
+
+    def begin(self, shelf: Shelf, position: int) -> None:
+        """Take over what recovery made of the log up to a position."""
+        self.shelf = shelf
+        self.applied = self._newest = position
+
+    def has_room(self) -> bool:
+        """Whether more bulk may come; after a no, `on_room` tells when it may."""
+        with self._lock:
+            self._is_room_awaited = self._num_observations >= self._limits.max_unapplied_observations
+            return not self._is_room_awaited
 
     def put(self, batch: Batch) -> None:
         """Hand a batch over; blocks while too many wait."""
-        with self._changed:
-            while self._num_batches >= self._max_batches:
-                self._changed.wait()
-            self._num_batches += 1
-            self._waiting.append(batch)
-            self._changed.notify_all()
+        record, steps, complete = _laid_out(batch, self.shelf)
+        with self._lock:
+            while len(self._records) >= self._limits.max_unapplied_batches:
+                self._room.wait()
+            if steps:
+                self._records.append(record)
+            for stream, step in steps:
+                self._num_observations += step.weight
+                if self._lanes.push(stream, step):
+                    self._ready.notify()
+            if batch.position:
+                self._newest = batch.position
+        for answer in complete:
+            _complete(answer)
 
     def read(self, stream: str, call: Callable[[Resident, Learner], T]) -> Future[T]:
         """Ask something of one stream in order. Fails with UnknownStream, StreamDamaged; raises Overloaded."""
+        return self._read(stream, lambda resident, learner, _: call(resident, learner))
+
+    def copy(self, stream: str) -> Future[tuple[int, Model]]:
+        """A stream's model, and a position: it has seen every record up to there and none beyond."""
+        return self._read(stream, lambda resident, _, position: (position, resident.model()))
+
+    def _read(self, stream: str, call: Callable[[Resident, Learner, int], T]) -> Future[T]:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
 
@@ -93,105 +185,167 @@ class Runner:
                     raise UnknownStream(stream)  # noqa: TRY301 - answered like any error of the call
                 if resident.learner is None:
                     raise StreamDamaged(stream)  # noqa: TRY301 - same
-                future.set_result(call(resident, resident.learner))
+                future.set_result(call(resident, resident.learner, position))
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 future.set_exception(error)
+            with self._lock:
+                self._num_reads -= 1
 
-        with self._changed:
-            if len(self._waiting) - self._num_batches >= MAX_WAITING_READS:
+        with self._lock:
+            if self._num_reads >= MAX_WAITING_READS:
                 raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
-            self._waiting.append(answer)
-            self._changed.notify_all()
+            self._num_reads += 1
+            position = self._newest
+            if self._lanes.push(stream, _Call(answer)):
+                self._ready.notify()
         return future
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""
         is_done = Event()
-        with self._changed:
-            self._waiting.append(is_done.set)
-            self._changed.notify_all()
+        with self._lock:
+            streams = self._lanes.streams()
+            num_left = len(streams)
+
+            def pass_by() -> None:
+                nonlocal num_left
+                with self._lock:
+                    num_left -= 1
+                    if not num_left:
+                        is_done.set()
+
+            for stream in streams:
+                self._lanes.push(stream, _Call(pass_by))
+            if not streams:
+                is_done.set()
         return is_done.wait(timeout_s)
 
     def apply_once(self, timeout_s: float) -> bool:
-        """Do the next piece of work; False if there was none within the timeout."""
-        with self._changed:
-            if not self._waiting:
-                self._changed.wait(timeout_s)
-            if not self._waiting:
+        """Do the next lane's turn; False if there was nothing to do within the timeout. From any worker."""
+        with self._lock:
+            if not self._lanes.is_any_ready:
+                self._ready.wait(timeout_s)
+            if not self._lanes.is_any_ready:
                 return False
-            work = self._waiting.popleft()
-        if isinstance(work, Batch):
-            try:
-                self._apply(work)
-            finally:
-                with self._changed:
-                    self._num_batches -= 1
-                    self._changed.notify_all()
-        else:
-            work()
+            lane, pieces = self._lanes.take()
+        published: list[Results] = []
+        for piece in pieces:
+            if isinstance(piece, _Call):
+                piece.do()
+            elif piece.entry is None:
+                self._recall(lane.stream, piece)
+            elif (results := self._apply(lane.stream, piece, piece.entry)) is not None:
+                published.append(results)
+        with self._lock:
+            complete = [its for its in map(self._done, pieces) if its is not None]
+            self._lanes.give_back(lane)
+            self._advance()
+            is_room = self._is_room_awaited and self._num_observations < self._limits.max_unapplied_observations
+            self._is_room_awaited = self._is_room_awaited and not is_room
+        if is_room:
+            self._on_room()
+        for answer in complete:
+            _complete(answer)
+        for results in published:
+            self._hub.publish(lane.stream, results)
         return True
 
-    def _apply(self, batch: Batch) -> None:
-        entries = decode(batch.payload) if batch.position else []
-        results = self._step(entries, batch.position)
-        published: list[Observed] = []
-        for answer in batch.answers:
-            applied = list(islice(results, answer.num_entries))
-            published += self._answer(answer, applied)
-        # A record whose callers were already answered (its outcome was unknown for a while) is applied all the same.
-        for _ in results:
-            pass
-        if batch.position:
-            self.applied = batch.position
-        self._hub.publish(published)
-
-    def _step(self, entries: list[Entry], position: int) -> Iterator[Results | None]:
-        applied = self.shelf.apply(entries, position)
-        for entry in entries:
-            start = time.perf_counter()
-            results = next(applied)
-            duration_s = time.perf_counter() - start
-            resident = self.shelf.streams.get(entry.stream)
-            if resident is not None and resident.learner is None:
-                self._damaged.add(entry.stream)
+    def _apply(self, stream: str, step: _Step, entry: Entry) -> Results | None:
+        start = time.perf_counter()
+        results = next(step.applied)
+        duration_s = time.perf_counter() - start
+        resident = self.shelf.streams.get(stream)
+        if resident is not None and resident.learner is None:
+            self._damaged.add(stream)
+        elif stream in self._damaged:
+            self._damaged.discard(stream)
+        if isinstance(entry, Delete):
+            self._meter.forgot([stream])
+            self._on_deleted(stream)
+        if not isinstance(entry, Learn):
+            return None
+        if resident is not None and results is not None:
+            self._tell(entry, resident, results, duration_s)
+        if step.learned is not None:
+            if results is not None:
+                step.learned.parts.append(results)
             else:
-                self._damaged.discard(entry.stream)
-            if isinstance(entry, Delete):
-                self._meter.forgot([entry.stream])
-                self._on_deleted(entry.stream)
-            elif isinstance(entry, Learn) and resident is not None and results:
-                self._tell(entry, resident, results, duration_s)
-            yield results
+                step.owed.answer.outcomes.set_aside(step.learned, StreamDamaged(stream))
+        return results
 
     def _tell(self, entry: Learn, resident: Resident, results: Results, duration_s: float) -> None:
-        learner = resident.learner
-        if learner is None:
-            return
-        metrics = learner.metrics()
-        each_s = duration_s / len(results)
-        for observation, result in zip(entry.observations, results, strict=True):
-            self._meter.learned(entry.stream, observation, result, metrics, each_s)
-        if metrics.numeric_resets > resident.num_resets:
-            self._meter.numeric_reset(metrics.numeric_resets - resident.num_resets)
-            resident.num_resets = metrics.numeric_resets
+        skill, num_resets = resident.health()
+        losses = results.losses.tolist()
+        self._meter.learned(entry.stream, entry.observations, results, losses, skill, duration_s / len(losses))
+        if num_resets > resident.num_resets:
+            self._meter.numeric_reset(num_resets - resident.num_resets)
+            resident.num_resets = num_resets
 
-    def _answer(self, answer: Answer, applied: list[Results | None]) -> list[Observed]:
-        """Complete one operation's answer; returns what subscribers are to see."""
-        fresh: list[Observed] = []
-        for results, slots, stream in zip(applied, answer.learned, answer.streams, strict=False):
-            for place, slot in enumerate(slots):
-                if results is None:
-                    answer.outcomes[slot] = StreamDamaged(stream)
-                else:
-                    observed = Observed(stream, results[place].seq, False, results[place])
-                    answer.outcomes[slot] = observed
-                    fresh.append(observed)
-        for slot, stream, seq in answer.recalled:
-            resident = self.shelf.streams.get(stream)
-            learner = resident.learner if resident is not None else None
-            answer.outcomes[slot] = Observed(stream, seq, True, learner.result(seq) if learner else None)
-        if isinstance(answer.outcome, UoroError):
-            answer.operation.fail(answer.outcome)
-        else:
-            answer.operation.answer(answer.outcomes if answer.is_observe else answer.outcome)
-        return fresh
+    def _recall(self, stream: str, step: _Step) -> None:
+        resident = self.shelf.streams.get(stream)
+        learner = resident.learner if resident is not None else None
+        for place, seq in step.recalled:
+            result = learner.result(seq) if learner else None
+            step.owed.answer.outcomes.recalled[place] = Observed(stream, seq, True, result)
+
+    def _done(self, piece: _Step | _Call) -> Answer | None:
+        """Count a piece off; the answer that waits for nothing more, if that was the last of its pieces."""
+        if isinstance(piece, _Call):
+            return None
+        self._num_observations -= piece.weight
+        piece.record.num_left -= 1
+        piece.owed.num_left -= 1
+        return None if piece.owed.num_left else piece.owed.answer
+
+    def _advance(self) -> None:
+        """Let `applied` follow the records that are done, and whoever waits for room go on."""
+        records = self._records
+        if not records or records[0].num_left:
+            return
+        while records and not records[0].num_left:
+            self.applied = records.popleft().position or self.applied
+        self._room.notify()
+
+
+def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Step]], list[Answer]]:
+    """A batch as steps in order, each with its stream, and the answers that need none."""
+    record = _Record(batch.position)
+    entries = [_in_turns(entry) for entry in decode(batch.payload)] if batch.position else []
+    by_stream: dict[str, list[Entry]] = {}
+    for turns in entries:
+        by_stream.setdefault(turns[0].stream, []).extend(turns)
+    applied = {stream: shelf.apply(its, batch.position) for stream, its in by_stream.items()}
+    steps: list[tuple[str, _Step]] = []
+    complete: list[Answer] = []
+    rest = iter(entries)
+    for answer in batch.answers:
+        owed = _Owed(answer, answer.operation.is_bulk)
+        first = len(steps)
+        for learned in answer.entries:
+            steps += ((its.stream, _Step(record, owed, its, applied[its.stream], learned)) for its in next(rest))
+        recalled: dict[str, list[tuple[int, int]]] = {}
+        for place, stream, seq in answer.recalled:
+            recalled.setdefault(stream, []).append((place, seq))
+        steps += ((stream, _Step(record, owed, None, iter(()), None, its)) for stream, its in recalled.items())
+        owed.num_left = len(steps) - first
+        if not owed.num_left:
+            complete.append(answer)
+    record.num_left = len(steps)
+    return record, steps, complete
+
+
+def _in_turns(entry: Entry) -> list[Entry]:
+    """An entry in parts that are no longer than a worker's turn."""
+    if not isinstance(entry, Learn) or len(entry.observations) <= TURN_OBSERVATIONS:
+        return [entry]
+    return [
+        Learn(entry.stream, entry.first_seq + first, entry.observations[first : first + TURN_OBSERVATIONS])
+        for first in range(0, len(entry.observations), TURN_OBSERVATIONS)
+    ]
+
+
+def _complete(answer: Answer) -> None:
+    if isinstance(answer.outcome, UoroError):
+        answer.operation.fail(answer.outcome)
+    else:
+        answer.operation.answer(answer.outcomes if answer.is_observe else answer.outcome)

@@ -1,5 +1,7 @@
 """All learners of the shard, and the one function that moves them: `apply`, used live and in recovery alike.
 
+Live, workers move different streams at the same time; no stream is moved by two.
+
 Rules:
 1. A record is applied to a stream only if its position lies behind the stream's own: replaying a log over
    snapshots of different ages ends in the same state as having lived through it.
@@ -53,6 +55,13 @@ class Resident:
         learner = Learner.load(spec, model.state)
         return cls(spec, model.labels, model.is_frozen, learner, position, born, learner.metrics().numeric_resets)
 
+    def health(self) -> tuple[float | None, int]:
+        """Recent skill, and how often the learner dropped non-finite values; cheap beside `Learner.metrics`."""
+        learner = self.learner
+        if learner is None:
+            return None, self.num_resets
+        return learner.evaluation.means(0)[2], int(learner.core.num_resets[0]) + learner.numbers.num_resets
+
     def model(self) -> Model:
         """The whole stream as a value; without a state if it is damaged."""
         state = b"" if self.learner is None else self.learner.dump()
@@ -60,13 +69,16 @@ class Resident:
 
 
 class Shelf:
-    """The shard's streams by id; owned by one thread at a time."""
+    """The shard's streams by id; a stream is owned by one thread at a time."""
 
     def __init__(self) -> None:
         self.streams: dict[str, Resident] = {}
 
     def apply(self, entries: list[Entry], position: int) -> Iterator[Results | None]:
         """Let the record at `position` take effect, entry by entry.
+
+        Nothing is done before the first result is asked for, and then entry by entry; entries of one stream, or of
+        many, by the same thread.
 
         Yields per entry the results of its observations in order; None where there are none: another kind of
         entry, or a stream that is damaged or already beyond this record.

@@ -1,7 +1,8 @@
 """Writes copies of the streams that changed and trims the log behind them.
 
 Rules:
-1. A copy is taken by the runner, between two records, so it stands at one position. Writing it blocks no one.
+1. A copy is taken by the runner, between two records of its stream, so it stands at one position. Writing it blocks
+   no one.
 2. Snapshots of a stream that ended are deleted before anything else is written or trimmed.
 3. The log is trimmed at most to the record up to which the streams were looked at: one that changed or began since
    then is not in the marks yet.
@@ -118,7 +119,7 @@ class Snapshotter:
 
     def _write(self, stream: str) -> None:
         start = time.perf_counter()
-        reading = self._runner.read(stream, lambda resident, _: (self._runner.applied, resident.model()))
+        reading = self._runner.copy(stream)
         try:
             position, model = reading.result()
             if not self._put(Snapshot(stream, position, encode(model))):

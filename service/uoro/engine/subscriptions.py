@@ -3,7 +3,7 @@
 Rules:
 1. Every subscription has a bounded buffer. One that falls behind is marked overflowed and gets nothing more:
    a subscriber sees every result or is told that it does not, never a thinned stream.
-2. `publish` may be called from any thread and never blocks.
+2. `publish` may be called from any thread and never blocks. Results that nobody follows are never read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,22 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from uoro.domain import Observed
+from uoro.domain import Observed, Result
 from uoro.errors import Overloaded
+
+
+class Told:
+    """One result on its way to subscribers, who share it.
+
+    Attributes:
+        message: what it looks like on the wire, once a subscriber has written it.
+    """
+
+    __slots__ = ("message", "observed")
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+        self.message: str | None = None
 
 
 class Subscription:
@@ -31,20 +45,20 @@ class Subscription:
         self.is_overflowed = False
         self._max_messages = max_messages
         self._prefix = prefix
-        self._buffer: deque[Observed] = deque()
+        self._buffer: deque[Told] = deque()
         self._arrived = asyncio.Event()
 
-    def offer(self, observed: Observed) -> None:
+    def offer(self, told: Told) -> None:
         """Buffer one result, or overflow."""
-        if self.is_overflowed or not observed.stream.startswith(self._prefix):
+        if self.is_overflowed or not told.observed.stream.startswith(self._prefix):
             return
         if len(self._buffer) >= self._max_messages:
             self.is_overflowed = True
         else:
-            self._buffer.append(observed)
+            self._buffer.append(told)
         self._arrived.set()
 
-    async def take(self) -> list[Observed]:
+    async def take(self) -> list[Told]:
         """Wait for results and take all that are buffered; an empty list means overflowed."""
         while not self._buffer and not self.is_overflowed:
             self._arrived.clear()
@@ -61,6 +75,8 @@ class Hub:
         self._max_subscribers = max_subscribers
         self._max_messages = max_messages
         self._subscriptions: set[Subscription] = set()
+        self._of_all: set[Subscription] = set()
+        self._by_stream: dict[str, set[Subscription]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
@@ -81,18 +97,43 @@ class Hub:
         self._subscriptions.add(subscription)
         return subscription
 
+    def follow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one more stream, or all."""
+        if stream is None:
+            self.unfollow(subscription, None)
+            subscription.streams = None
+            self._of_all.add(subscription)
+        elif subscription.streams is not None:
+            subscription.streams.add(stream)
+            self._by_stream.setdefault(stream, set()).add(subscription)
+
+    def unfollow(self, subscription: Subscription, stream: str | None) -> None:
+        """Let a subscription follow one stream less, or none any more."""
+        streams = subscription.streams or set()
+        for left in list(streams) if stream is None else [stream] if stream in streams else []:
+            streams.discard(left)
+            followers = self._by_stream[left]
+            followers.discard(subscription)
+            if not followers:
+                del self._by_stream[left]
+        if stream is None:
+            self._of_all.discard(subscription)
+            subscription.streams = set()
+
     def close(self, subscription: Subscription) -> None:
         """Forget a subscription."""
+        self.unfollow(subscription, None)
         self._subscriptions.discard(subscription)
 
-    def publish(self, results: Sequence[Observed]) -> None:
-        """Hand results to whoever follows their streams; from any thread."""
-        if self._subscriptions and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._fan_out, results)
+    def publish(self, stream: str, results: Sequence[Result]) -> None:
+        """Hand results of a stream to whoever follows it; from any thread."""
+        if (self._of_all or stream in self._by_stream) and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._fan_out, stream, results)
 
-    def _fan_out(self, results: Sequence[Observed]) -> None:
-        for subscription in self._subscriptions:
-            streams = subscription.streams
-            for observed in results:
-                if streams is None or observed.stream in streams:
-                    subscription.offer(observed)
+    def _fan_out(self, stream: str, results: Sequence[Result]) -> None:
+        followers = [*self._of_all, *self._by_stream.get(stream, ())]
+        if followers:
+            for result in results:
+                told = Told(Observed(stream, result.seq, False, result))
+                for subscription in followers:
+                    subscription.offer(told)

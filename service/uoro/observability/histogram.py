@@ -7,7 +7,7 @@ them for every observation.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 
@@ -40,10 +40,18 @@ class Histogram:
         self.sum = 0.0
         self._counts = [0] * (len(self.bounds) + 1)
 
-    def observe(self, value: float) -> None:
-        """Count one finite value."""
-        self._counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def observe(self, value: float, num: int = 1) -> None:
+        """Count a finite value, so many times."""
+        self._counts[bisect_left(self.bounds, value)] += num
+        self.sum += value * num
+
+    def observe_known(self, values: Iterable[float]) -> None:
+        """Count each value that is not NaN."""
+        counts, bounds = self._counts, self.bounds
+        for value in values:
+            if value == value:  # noqa: PLR0124 - NaN does not equal itself
+                counts[bisect_left(bounds, value)] += 1
+                self.sum += value
 
     @property
     def count(self) -> int:

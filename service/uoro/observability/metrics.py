@@ -21,7 +21,7 @@ from uoro import errors
 from uoro.domain import Metrics, Observation, Result
 from uoro.engine.meter import Status
 from uoro.observability.histogram import Histogram, log_spaced
-from uoro.observability.stream_series import Newest, StreamSeries, render
+from uoro.observability.stream_series import StreamSeries, render
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `scrape` returns."""
@@ -127,17 +127,32 @@ class PrometheusMeter(Collector):
             self._append.observe(duration_s)
 
     def learned(
-        self, stream: str, observation: Observation, result: Result, metrics: Metrics, duration_s: float
+        self,
+        stream: str,
+        observations: Sequence[Observation],
+        results: Sequence[Result],
+        losses: Sequence[float],
+        skill: float | None,
+        duration_s: float,
     ) -> None:
-        """One observation was applied in live operation."""
+        """Observations of one stream were applied in live operation, which took so long each."""
         with self._lock:
-            self._observations += 1
-            self._step.observe(duration_s)
-            if result.loss is not None:
-                self._loss.observe(result.loss)
-            if metrics.skill is not None:
-                self._skill.observe(metrics.skill)
-            self._streams.keep(stream, Newest(observation, result, metrics))
+            self._observations += len(observations)
+            self._step.observe(duration_s, len(observations))
+            self._loss.observe_known(losses)
+            if skill is not None:
+                self._skill.observe(skill, len(observations))
+            self._streams.keep(stream, observations[-1], results)
+
+    def stale(self) -> list[str]:
+        """Streams with metrics of their own that learned since they were last asked for here."""
+        with self._lock:
+            return self._streams.stale()
+
+    def measured(self, stream: str, metrics: Metrics) -> None:
+        """Such a stream's metrics of now."""
+        with self._lock:
+            self._streams.measured(stream, metrics)
 
     def rejected(self, code: str, num: int) -> None:
         """So many observations were refused with a problem code."""

@@ -3,7 +3,8 @@
 Rules:
 1. First come, first kept: a stream that has a place keeps it until it is forgotten; then the next one that
    learns takes the place.
-2. Keeping costs one dictionary entry, whatever the stream's fields; the text is made when it is asked for.
+2. Keeping costs one dictionary entry, whatever the stream's fields; results are read, metrics measured and the text
+   made when they are asked for.
    (Ten thousand streams as gauges of `prometheus_client` take 220 ms a scrape.)
 3. A number that does not exist yet, or was missing in the newest observation, has no sample.
 """
@@ -36,11 +37,16 @@ SERIES = {
 
 
 class Newest(NamedTuple):
-    """The newest that is known of a stream."""
+    """The newest that is known of a stream.
+
+    Attributes:
+        results: of its newest run; the last one is read when it is shown.
+        metrics: as of the last time that somebody asked; None before.
+    """
 
     observation: Observation
-    result: Result
-    metrics: Metrics
+    results: Sequence[Result]
+    metrics: Metrics | None
 
 
 class StreamSeries:
@@ -49,6 +55,7 @@ class StreamSeries:
     def __init__(self, max_streams: int) -> None:
         self._max_streams = max_streams
         self._newest: dict[str, Newest] = {}
+        self._stale: set[str] = set()
         self._left_out: set[str] = set()
 
     @property
@@ -56,20 +63,33 @@ class StreamSeries:
         """Streams that learned and found no place."""
         return len(self._left_out)
 
-    def keep(self, stream: str, newest: Newest) -> None:
+    def keep(self, stream: str, observation: Observation, results: Sequence[Result]) -> None:
         """Take the newest of a stream if it has a place or there is one."""
-        if stream in self._newest:
-            self._newest[stream] = newest
-        elif len(self._newest) < self._max_streams:
-            self._newest[stream] = newest
-            self._left_out.discard(stream)
-        else:
+        newest = self._newest.get(stream)
+        if newest is None and len(self._newest) >= self._max_streams:
             self._left_out.add(stream)
+            return
+        self._left_out.discard(stream)
+        self._newest[stream] = Newest(observation, results, None if newest is None else newest.metrics)
+        self._stale.add(stream)
+
+    def stale(self) -> list[str]:
+        """Streams whose metrics are older than their newest; each is told once."""
+        stale = list(self._stale)
+        self._stale.clear()
+        return stale
+
+    def measured(self, stream: str, metrics: Metrics) -> None:
+        """Take a stream's metrics of now, if it still has a place."""
+        newest = self._newest.get(stream)
+        if newest is not None:
+            self._newest[stream] = newest._replace(metrics=metrics)
 
     def forget(self, streams: Iterable[str]) -> None:
         """Free the places of streams."""
         for stream in streams:
             self._newest.pop(stream, None)
+            self._stale.discard(stream)
             self._left_out.discard(stream)
 
     def newest(self) -> list[tuple[str, Newest]]:
@@ -84,14 +104,15 @@ def render(streams: Sequence[tuple[str, Newest]]) -> str:
     }
     for stream, newest in streams:
         label = f'stream="{escape(stream)}"'
-        for name, value in _of_stream(newest.metrics):
-            if value is not None:
-                lines[name].append(f"{name}{{{label}}} {value!r}\n")
-        for part, norm in newest.metrics.influence_norm.items():
-            lines["uoro_stream_influence_norm"].append(
-                f'uoro_stream_influence_norm{{{label},part="{escape(part)}"}} {norm!r}\n'
-            )
-        for name, field, value in _of_fields(newest.observation, newest.result):
+        if newest.metrics is not None:
+            for name, value in _of_stream(newest.metrics):
+                if value is not None:
+                    lines[name].append(f"{name}{{{label}}} {value!r}\n")
+            for part, norm in newest.metrics.influence_norm.items():
+                lines["uoro_stream_influence_norm"].append(
+                    f'uoro_stream_influence_norm{{{label},part="{escape(part)}"}} {norm!r}\n'
+                )
+        for name, field, value in _of_fields(newest.observation, newest.results[-1]):
             lines[name].append(f'{name}{{{label},field="{escape(field)}"}} {value!r}\n')
     return "".join(line for of_metric in lines.values() for line in of_metric)
 
