@@ -57,7 +57,7 @@ def ways() -> Iterator[tuple[Server, Server]]:
 def ask(server: Server, method: str, path: str, body: bytes, given_headers: dict[str, str]) -> tuple[Any, ...]:
     """Status, headers and body of an answer, and what the meter was told."""
     before, refusals = len(server.meter.requests), server.meter.refusals.copy()
-    reply = server.client.request(method, path.replace("{s}", "s"), content=body, headers=given_headers)
+    reply = server.client.request(method, path.replace("{s}", "s"), content=body, headers={"x-request-id": "the-same", **given_headers})
     told = {name: value for name, value in reply.headers.items() if name not in VOLATILE}
     assert "x-request-id" in reply.headers
     return reply.status_code, told, reply.content, server.meter.requests[before:], server.meter.refusals - refusals

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uoro.domain import Observed
+from uoro.domain import Result
 from uoro.engine.catalog import Catalog, Known
 from uoro.engine.subscriptions import Hub
 
@@ -35,12 +35,14 @@ def test_a_subscription_hears_of_its_prefix_only(prefix: str, heard: list[str]) 
         hub = Hub(max_subscribers=1, max_messages=len(heard))
         hub.bind(asyncio.get_running_loop())
         subscription = hub.open(prefix)
-        subscription.streams = streams
-        hub.publish([Observed(stream, 1, is_duplicate=False, result=None) for stream in ("a/1", "b/1")])
+        for stream in [None] if streams is None else sorted(streams):
+            hub.follow(subscription, stream)
+        for stream in ("a/1", "b/1"):
+            hub.publish(stream, [Result(1, None, None, None, None, None, None)])
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not subscription.is_overflowed
-        return [observed.stream for observed in await subscription.take()] if heard else []
+        return [told.observed.stream for told in await subscription.take()] if heard else []
 
     assert asyncio.run(story(None)) == heard
     assert asyncio.run(story({"a/1", "b/1"})) == heard

@@ -184,19 +184,25 @@ def _add_chunk(content: Body, chunk: bytes, stream: str | None) -> bool:
     Each line becomes an array of its own, so that neither two values on a line nor one on two pass for lines.
     """
     arrays = b"[[" + chunk.replace(b"\n", b"\n],[") + b"]]"
+    num_lines = chunk.count(b"\n") + 1  # a line like `],[` would make more arrays than there are lines
     with suppress(*UNREADABLE):
         numbers = (_LINES_OF_NUMBERS if stream is not None else _NAMED_LINES_OF_NUMBERS).decode(arrays)
-        _add_numbers(content, [wire for line in numbers for wire in line], stream)
-        return True
+        if len(numbers) == num_lines:
+            _add_numbers(content, [wire for line in numbers for wire in line], stream)
+            return True
     with suppress(*UNREADABLE):
-        for line in (_LINES if stream is not None else _NAMED_LINES).decode(arrays):
-            for wire in line:
-                content.add(_reading(wire, stream))
-        return True
+        lines = (_LINES if stream is not None else _NAMED_LINES).decode(arrays)
+        if len(lines) == num_lines:
+            for line in lines:
+                for wire in line:
+                    content.add(_reading(wire, stream))
+            return True
     return False
 
 
 def _add_numbers(content: Body, wires: Sequence[_Numbers], stream: str | None) -> None:
+    if not wires:  # blank lines only
+        return
     if stream is not None:
         content.add_numbers(wires, stream)
     else:
