@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from uoro.learning import losses
+from uoro.learning.kernel import scoring
 
-NORMAL_90 = 1.6448536269514722
-MEAN_ABS_TO_STD = math.sqrt(math.pi / 2)
-MAX_SCALED_LOSS = 20.0
-"""Of several targets, one value's loss counts for at most so many mean absolute changes."""
+KINDS = {"huber": scoring.HUBER, "squared": scoring.SQUARED, "gaussian": scoring.GAUSSIAN}
+"""The kernel's codes of the losses, by their names in a spec."""
 
 
 class Score(NamedTuple):
@@ -21,6 +18,11 @@ class Score(NamedTuple):
     loss: np.ndarray
     baseline_loss: np.ndarray
     is_covered: np.ndarray
+
+    @classmethod
+    def room(cls, num: int) -> Self:
+        """Arrays for T targets, yet to be filled."""
+        return cls(np.empty(num), np.empty(num), np.empty(num, np.bool_))
 
 
 class Forecast(Protocol):
@@ -45,7 +47,7 @@ def score(
     The loss is the absolute error, for the kind "squared" the squared error, for "gaussian" the CRPS of
     the normal distribution that the interval stands for. It is in the user's units when the target is the
     stream's only one; several targets are each measured in their mean absolute change, to weigh alike, and
-    no single value counts for more than MAX_SCALED_LOSS of these.
+    no single value counts for more than `kernel.scoring.MAX_SCALED_LOSS` of these.
 
     Args:
         pending: the forecast.
@@ -55,18 +57,8 @@ def score(
         scale: (T,) mean absolute change.
         is_alone: there is only one target.
     """
-    error, naive_error = values - pending.mean, values - last
-    if kind == "squared":
-        loss, baseline = error**2, naive_error**2
-    elif kind == "gaussian":
-        std = (pending.upper - pending.lower) / (2 * NORMAL_90)
-        loss = losses.gaussian_crps(pending.mean, std, values)
-        baseline = losses.gaussian_crps(last, scale * MEAN_ABS_TO_STD, values)
-    else:
-        loss, baseline = np.abs(error), np.abs(naive_error)
-    if not is_alone:
-        width, most = np.where(scale > 0, scale, 1.0), MAX_SCALED_LOSS
-        if kind == "squared":
-            width, most = width**2, most**2
-        loss, baseline = np.minimum(loss / width, most), np.minimum(baseline / width, most)
-    return Score(loss, baseline, (values >= pending.lower) & (values <= pending.upper))
+    result = Score.room(len(pending.mean))
+    scoring.score(
+        KINDS[kind], is_alone, values, pending.mean, pending.lower, pending.upper, last, scale, *result
+    )  # fmt: skip
+    return result
