@@ -22,6 +22,15 @@ SPECS: dict[str, dict[str, Any]] = {
     "a period": {"fields": {"a": NUMBER}, "season": 12},
     "no season": {"fields": {"a": NUMBER}, "season": "none"},
     "frozen LSTM": {"fields": {"a": NUMBER}, "cell": "lstm", "learner": {"name": "frozen"}},
+    "alone": {"fields": {"a": NUMBER, "b": NUMBER, "c": {**NUMBER, "role": "input"}}, "aggregation": "none"},
+    "alone, gaussian": {"fields": {"a": NUMBER}, "aggregation": "none", "loss": "gaussian", "season": 12},
+    "alone, squared, frozen": {
+        "fields": {"a": NUMBER},
+        "aggregation": "none",
+        "loss": "squared",
+        "season": "none",
+        "learner": {"name": "frozen"},
+    },
     "plain UORO, RNN": {"fields": {"a": NUMBER}, "cell": "rnn", "learner": {"name": "uoro", "rank": 1}},
 }
 

@@ -16,6 +16,9 @@ from safetensors.numpy import load, save
 from uoro import limits
 from uoro.domain import Model, Observation
 from uoro.errors import CorruptRecord, InvalidImport
+from uoro.learning.kernel.alone import seasons
+from uoro.learning.kernel.alone.intervals import ERROR, LOW
+from uoro.learning.kernel.alone.statistics import COUNT, MEAN, VARIANCE
 from uoro.learning.kernel.numeric import paths
 from uoro.learning.kernel.numeric.intervals import CHANGE_BIN, SLOT
 from uoro.learning.kernel.symbols.state import (
@@ -199,8 +202,7 @@ HOSTILE = {
     "word that is not UTF-8": put("encoder.words.kind", 0xFF, (0, slice(1, None))),
     "two equal words": put("encoder.words.kind", 0),
     "category out of range": put("encoder.category", 7),
-    "infinite mean": put("encoder.mean", np.inf),
-    "negative variance": put("encoder.variance", -1.0),
+    "infinite statistics": put("numbers.stats", np.inf),
     "two vocabularies": put("categories.kind.cursor", 3, KNOWN),
     "negative position": put("categories.kind.cursor", -1, POSITION),
     "negative step": put("categories.kind.cursor", -1, STEP),
@@ -263,6 +265,34 @@ def test_an_lru_outside_the_circle_is_refused(index: int) -> None:
     from_safetensors(rewritten(file, put("core.x", 0.5)))
     with pytest.raises(InvalidImport, match="activations"):
         from_safetensors(rewritten(file, put("core.activations", 1.001, index)))
+
+
+HOSTILE_ALONE = {
+    "infinite mean": put("numbers.stats", np.inf, (0, MEAN)),
+    "no mean": put("numbers.stats", np.nan, (0, MEAN)),
+    "negative variance": put("numbers.stats", -1.0, (0, VARIANCE)),
+    "negative count of values": put("numbers.stats", -1.0, (1, COUNT)),
+    "infinite value in a slot": put("numbers.memory", np.inf, (0, 0, 3)),
+    "negative error": put("numbers.errors", -1.0, (0, ERROR)),
+    "no quantile": put("numbers.errors", np.nan, (0, LOW)),
+    "too many slots": put("numbers.sizes", seasons.MAX_SLOTS + 1),
+    "negative slots": put("numbers.sizes", -1),
+    "no step": put("numbers.clock", np.nan, seasons.STEP),
+    "negative count of observations": put("numbers.clock", -1.0, seasons.COUNT),
+    "count of observations beyond every integer": put("numbers.clock", 1e300, seasons.COUNT),
+    "infinite time": put("numbers.clock", -np.inf, seasons.NEWEST),
+}
+
+
+@pytest.mark.parametrize("season", ["auto", 5])
+@pytest.mark.parametrize("change", HOSTILE_ALONE.values(), ids=HOSTILE_ALONE)
+def test_hostile_contents_are_refused_of_the_core_alone(change: Change, season: str | int) -> None:
+    """The same for aggregation "none"; untouched, the file is taken, with the most slots there may be as well."""
+    file = to_safetensors(model_of(aggregation="none", season=season))
+    for harmless in (put("numbers.sizes", seasons.MAX_SLOTS), put("numbers.clock", 2.0**53 - 1, seasons.COUNT)):
+        from_safetensors(rewritten(file, harmless))
+    with pytest.raises(InvalidImport):
+        from_safetensors(rewritten(file, change))
 
 
 @pytest.mark.parametrize(

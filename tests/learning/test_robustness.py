@@ -96,12 +96,20 @@ TIMES = {
 }
 
 
+@pytest.mark.parametrize("aggregation", ["boa", "none"])
 @pytest.mark.parametrize("is_calendar", [True, False])
 @pytest.mark.parametrize("season", ["auto", 5])
 @pytest.mark.parametrize("times", TIMES.values(), ids=TIMES)
-def test_hostile_times(times: list[float | None], season: str | int, is_calendar: bool) -> None:
+def test_hostile_times(times: list[float | None], season: str | int, is_calendar: bool, aggregation: str) -> None:
     """Any timestamp, in any order, is taken and given back."""
-    spec = StreamSpec.parse({"fields": {"value": {"type": "number"}}, "hidden_size": 4, "season": season})
+    spec = StreamSpec.parse(
+        {
+            "fields": {"value": {"type": "number"}},
+            "hidden_size": 4,
+            "season": season,
+            "aggregation": aggregation,
+        }
+    )
     learner = Learner.new(spec)
     for i, t in zip(range(60), itertools.cycle(times), strict=False):
         observation = Observation({"value": float(i % 7)}, t=t, is_calendar=is_calendar and t is not None)
@@ -111,8 +119,9 @@ def test_hostile_times(times: list[float | None], season: str | int, is_calendar
     assert len(learner.predict(5)) == 5
 
 
+@pytest.mark.parametrize("aggregation", ["boa", "none"])
 @given(
-    st.lists(
+    rows=st.lists(
         st.fixed_dictionaries(
             {
                 "a": st.one_of(st.none(), st.floats(-MAX, MAX)),
@@ -125,10 +134,10 @@ def test_hostile_times(times: list[float | None], season: str | int, is_calendar
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_any_finite_observations(rows: list[dict[str, Value]]) -> None:
+def test_any_finite_observations(rows: list[dict[str, Value]], aggregation: str) -> None:
     """Property: no finite input leads to a warning, an error, or a number that is not finite."""
     fields = {"a": {"type": "number"}, "b": {"type": "number"}, "c": {"type": "category", "size": 3}}
-    spec = StreamSpec.parse({"fields": fields, "hidden_size": 3})
+    spec = StreamSpec.parse({"fields": fields, "hidden_size": 3, "aggregation": aggregation})
     learner = Learner.new(spec)
     for row in rows:
         assert_finite(learner, learner.observe(Observation(row)))

@@ -46,17 +46,6 @@ class Layout:
         self.nbytes = offset
 
 
-def or_zero(values: np.ndarray) -> np.ndarray:
-    """The values, 0 where NaN."""
-    return np.where(np.isnan(values), 0.0, values)
-
-
-def bounded(values: np.ndarray, limit: float) -> np.ndarray:
-    """The values within ±limit; `np.clip` takes four times as long on a few numbers."""
-    out: np.ndarray = np.minimum(np.maximum(values, -limit), limit)
-    return out
-
-
 class Block:
     """One stream's state: `nbytes` bytes, and a view of each part by its name."""
 

@@ -41,7 +41,7 @@ class CategoryTarget:
     """
 
     __slots__ = (
-        "_present", "counts", "encoder", "field", "frequencies", "log_core", "probabilities", "size", "symbols"
+        "counts", "encoder", "field", "frequencies", "log_core", "probabilities", "size", "symbols"
     )  # fmt: skip
 
     @staticmethod
@@ -66,7 +66,6 @@ class CategoryTarget:
             self.counts, self.frequencies, self.log_core = (
                 block[f"{prefix}.{part}"] for part in ("counts", "frequencies", "log_core")
             )
-        self._present = len(encoder.number_fields) + field
 
     def init(self) -> None:
         """The state before the first observation."""
@@ -107,7 +106,7 @@ class CategoryTarget:
                 self.counts, self.num_known, output, self.log_core, self.frequencies, self.probabilities
             )  # fmt: skip
             return
-        newest = int(self.encoder.category[self.field]) if self.encoder.present[self._present] else MISSING
+        newest = int(self.encoder.category[self.field]) if self.encoder.present[self.field] else MISSING
         listen(self.symbols, newest, self.num_known, output, self.probabilities)
 
     def unsound_part(self) -> str | None:

@@ -21,8 +21,8 @@ from uoro.learning.kernel.cells import GRU, LINEAR, LSTM, RNN
 from uoro.learning.kernel.elementwise import LRU
 from uoro.learning.kernel.family import COUNT, LAMBDA, NUM_STATISTICS, SIGNAL, TOTAL
 from uoro.learning.kernel.lanes import padded
-from uoro.learning.kernel.numeric.run import Core as Compiled
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
+from uoro.learning.kernel.running import Core as Compiled
 from uoro.learning.spec import LearnerSpec, StreamSpec
 
 EPSILON = 1e-8
@@ -246,7 +246,7 @@ class Core:
             self.reset()
 
     def compiled(self) -> Compiled:
-        """The core as `kernel.numeric.run` takes it."""
+        """The core as `kernel.running` takes it."""
         shape = self.shape
         return Compiled(
             self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.steps, self.weighing, self.num_resets

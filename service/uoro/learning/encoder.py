@@ -1,9 +1,6 @@
-"""Observation -> numbers: known values, running statistics, and the input vector of the recurrent core.
+"""Observation -> numbers: the values of number fields, the indices of category fields, and their one-hot inputs.
 
-Statistics are exponentially weighted with a rate that starts at 1/n, so they are exact means at first and
-follow drift later; they are usable from the second observation on. A missing value is never learned from:
-its field keeps its last value, and a mask input says so. The vocabulary of a category field grows as values
-appear and lives in the block with everything else.
+The vocabulary of a category field grows as values appear and lives in the block with everything else.
 """
 
 from __future__ import annotations
@@ -15,27 +12,15 @@ import numpy as np
 
 from uoro import limits
 from uoro.domain import Observation
-from uoro.learning.block import Block, Part, bounded, or_zero
+from uoro.learning.block import Block, Part
 from uoro.learning.spec import StreamSpec
-
-MEAN_RATE = 0.002
-SCALE_RATE = 0.005
-MAX_JUMP = 20.0  # one increment moves the scale by at most so many scales
-MIN_SCALE = 1e-60
-"""Changes below this count as none: dividing by them would leave the range of numbers."""
-MAX_INPUT = 4.0
-NUM_CALENDAR = 4
-WEEK_S = 604_800.0
-DAY_S = 86_400.0
 
 
 class Encoder:
     """Fields of a stream: F numbers (targets first, then inputs) and C categories (targets first).
 
     Attributes:
-        keeps_statistics: of numbers; with aggregation "boa" the mixture keeps its own.
-        last: (F,) newest known value, NaN before the first. previous: (F,) the one before it.
-        mean, variance: (F,) of the values. scale: (F,) mean absolute change. count: (F,) values seen.
+        present: (C,) whether the newest observation had a value.
         category: (C,) index of the newest value; the field's size stands for "none or beyond the vocabulary".
         num_known: (C,) vocabulary size so far. words: per category field, (size, MAX_CATEGORY_BYTES + 2).
     """
@@ -43,20 +28,13 @@ class Encoder:
     __slots__ = (
         "category",
         "category_fields",
-        "count",
         "indices",
-        "keeps_statistics",
-        "last",
-        "mean",
         "num_category_targets",
         "num_known",
         "num_number_targets",
         "number_fields",
         "present",
-        "previous",
-        "scale",
         "sizes",
-        "variance",
         "vocabularies",
         "words",
     )  # fmt: skip
@@ -64,11 +42,9 @@ class Encoder:
     @staticmethod
     def parts(spec: StreamSpec) -> list[Part]:
         """What the encoder takes in a block."""
-        numbers, categories = fields_of(spec, "number"), fields_of(spec, "category")
-        num = (len(numbers),)
+        categories = fields_of(spec, "category")
         return [
-            *(Part(f"encoder.{name}", num) for name in ("last", "previous", "mean", "variance", "scale", "count")),
-            Part("encoder.present", (len(numbers) + len(categories),), "u1"),
+            Part("encoder.present", (len(categories),), "u1"),
             Part("encoder.category", (len(categories),), "i8"),
             Part("encoder.num_known", (len(categories),), "i8"),
             *(
@@ -78,18 +54,11 @@ class Encoder:
         ]
 
     def __init__(self, spec: StreamSpec, block: Block) -> None:
-        self.keeps_statistics = spec.aggregation == "none"
         self.number_fields = fields_of(spec, "number")
         self.category_fields = fields_of(spec, "category")
         self.num_number_targets = sum(spec.fields[name].role == "target" for name in self.number_fields)
         self.num_category_targets = sum(spec.fields[name].role == "target" for name in self.category_fields)
         self.sizes = [category_size(spec, name) for name in self.category_fields]
-        self.last = block["encoder.last"]
-        self.previous = block["encoder.previous"]
-        self.mean = block["encoder.mean"]
-        self.variance = block["encoder.variance"]
-        self.scale = block["encoder.scale"]
-        self.count = block["encoder.count"]
         self.present = block["encoder.present"]
         self.category = block["encoder.category"]
         self.num_known = block["encoder.num_known"]
@@ -100,8 +69,6 @@ class Encoder:
 
     def init(self) -> None:
         """The state before the first observation."""
-        self.last[:] = np.nan
-        self.previous[:] = np.nan
         self.category[:] = self.sizes
 
     def reload(self) -> None:
@@ -112,13 +79,6 @@ class Encoder:
             [_read_word(row) for row in words[:known]] for words, known in zip(self.words, self.num_known, strict=True)
         ]
         self.indices = [{word: i for i, word in enumerate(words)} for words in self.vocabularies]
-
-    @staticmethod
-    def num_inputs(spec: StreamSpec) -> int:
-        """Length I of the input vector."""
-        numbers = fields_of(spec, "number")
-        seasonal = sum(spec.fields[name].role == "target" for name in numbers)
-        return 3 * len(numbers) + seasonal + num_one_hot(spec) + NUM_CALENDAR
 
     def read(self, observation: Observation) -> tuple[np.ndarray, list[int | None]]:
         """The numbers (F,), NaN where missing, and per category field the index or None where missing.
@@ -140,71 +100,19 @@ class Encoder:
         dates = np.array([o.is_calendar for o in observations], dtype=np.bool_)
         return values.reshape(len(observations), len(names)), times, dates
 
-    def advance(self, observation: Observation, numbers: np.ndarray, *, learn: bool) -> None:
-        """Take the observation in: last values always, statistics and vocabulary when learning."""
-        if self.keeps_statistics:
-            self._advance_numbers(numbers, learn=learn)
+    def advance(self, observation: Observation, *, learn: bool) -> None:
+        """Take the observation's categories in: newest values always, the vocabulary when learning."""
         for i, name in enumerate(self.category_fields):
             word = observation.x.get(name)
-            self.present[len(numbers) + i] = word is not None
+            self.present[i] = word is not None
             self.category[i] = self.sizes[i] if word is None else self._index(i, str(word), learn=learn)
-
-    def _advance_numbers(self, numbers: np.ndarray, *, learn: bool) -> None:
-        is_present = ~np.isnan(numbers)
-        values = np.where(is_present, numbers, self.last)
-        is_first = is_present & (self.count == 0)
-        self.previous[:] = np.where(np.isnan(self.last), values, self.last)
-        if learn:
-            change = np.abs(values - self.previous)
-            bounded = np.where(self.scale > 0, np.minimum(change, MAX_JUMP * self.scale), change)
-            has_change = is_present & ~is_first
-            rate = np.maximum(1.0 / np.maximum(self.count, 1.0), SCALE_RATE)
-            self.scale += np.where(has_change, rate * (bounded - self.scale), 0.0)
-            self.scale[self.scale < MIN_SCALE] = 0.0
-            self.count += is_present
-            rate = np.maximum(1.0 / np.maximum(self.count, 1.0), MEAN_RATE)
-            deviation = np.where(is_present, values - np.where(is_first, 0.0, self.mean), 0.0)
-            self.mean += rate * deviation
-            deviation = np.where(is_first, 0.0, deviation)
-            self.variance += np.where(is_present, rate * ((1 - rate) * deviation**2 - self.variance), 0.0)
-        self.last[:] = values
-        self.present[: len(numbers)] = is_present
-
-    def changes(self) -> np.ndarray:
-        """(F,) the newest change of every number, in its mean absolute change; 0 where unknown."""
-        scale = np.where(self.scale > 0, self.scale, 1.0)
-        out: np.ndarray = or_zero(self.last - self.previous) / scale
-        return out
-
-    def inputs(self, seasonal: np.ndarray, t: float | None, *, is_calendar: bool) -> np.ndarray:
-        """The input vector (I,) float32 after `advance`; `seasonal` (T,) is the seasonal change or NaN."""
-        num = len(self.last)
-        scale = np.where(self.scale > 0, self.scale, 1.0)
-        std = np.sqrt(np.maximum(self.variance, 1e-12 * scale**2))
-        std = np.where(std > 0, std, 1.0)
-        known = or_zero(self.last)
-        is_present = self.present[:num].astype(bool)
-        z = np.where(self.count > 1, (known - self.mean) / std, 0.0)
-        dense = np.concatenate((z, self.changes(), or_zero(seasonal / scale[: len(seasonal)])))
-        parts = [bounded(dense, MAX_INPUT), 1.0 - is_present]
-        for i, size in enumerate(self.sizes):
-            one_hot = np.zeros(size + 1)
-            if self.present[num + i]:
-                one_hot[self.category[i]] = 1.0
-            parts.append(one_hot)
-        calendar = np.zeros(NUM_CALENDAR)
-        if t is not None and is_calendar:
-            day, week = (2 * math.pi * (t % period) / period for period in (DAY_S, WEEK_S))
-            calendar[:] = math.sin(day), math.cos(day), math.sin(week), math.cos(week)
-        parts.append(calendar)
-        return np.concatenate(parts).astype(np.float32)
 
     def write_one_hot(self, x: np.ndarray) -> None:
         """Fill the end of an input vector with the newest class of each category field; zeros where missing."""
         at = len(x) - sum(self.sizes) - len(self.sizes)
         x[at:] = 0.0
         for i, size in enumerate(self.sizes):
-            if self.present[len(self.number_fields) + i]:
+            if self.present[i]:
                 x[at + self.category[i]] = 1.0
             at += size + 1
 

@@ -43,7 +43,7 @@ class Evaluation:
 
     @property
     def account(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The arrays that `kernel.numeric.run` keeps."""
+        """The arrays that `kernel.running` keeps."""
         return self.sums, self.covered, self.anomaly
 
     def init(self) -> None:

@@ -1,4 +1,7 @@
-"""A run of observations in one compiled call, for the streams that have only numbers: `kernel.numeric.run`, bound."""
+"""A run of observations in one compiled call, for the streams that have only numbers.
+
+`kernel.numeric.run` and `kernel.alone.run`, bound to a learner's parts.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uoro.learning.kernel.numeric import run as kernel
-from uoro.learning.kernel.numeric.run import Account, Core
+from uoro.learning.alone import Alone
+from uoro.learning.kernel.alone import run as alone
+from uoro.learning.kernel.numeric import run as mixture
+from uoro.learning.kernel.running import Account, Core
 from uoro.learning.mixture import Mixture
 from uoro.learning.spec import StreamSpec
 
@@ -28,30 +33,35 @@ class Fused:
 
     __slots__ = ("_account", "_core", "_numbers")
 
-    def __init__(self, core: Core, numbers: Mixture, account: Account) -> None:
+    def __init__(self, core: Core, numbers: Mixture | Alone, account: Account) -> None:
         self._core, self._numbers, self._account = core, numbers, account
 
     def run(self, values: np.ndarray, times: np.ndarray, dates: np.ndarray, out: np.ndarray, *, learn: bool) -> int:
         """Take in values (N, F) at times (N,), out (N + 1, width) the rows; returns how many before a path is due."""
-        numbers = self._numbers
-        taken: int = kernel.run(
-            self._core, numbers.state, numbers.said, self._account, numbers.kind, values, times, dates, learn, out
-        )
-        return taken
+        core, numbers, account = self._core, self._numbers, self._account
+        if isinstance(numbers, Mixture):
+            taken: int = mixture.run(
+                core, numbers.state, numbers.said, account, numbers.kind, values, times, dates, learn, out
+            )
+            return taken
+        alone.run(core, numbers.state, account, numbers.run_kind, values, times, dates, learn, out)
+        return len(values)
 
     def look_ahead(self, length: int) -> Path:
         """What is said for the next so many observations, each forecast taken for true; it ruins the state."""
-        numbers = self._numbers
+        core, numbers = self._core, self._numbers
         path = Path(*(np.empty((length, numbers.num)) for _ in Path._fields))
-        kernel.look_ahead(self._core, numbers.state, numbers.said, numbers.kind, *path)
+        if isinstance(numbers, Mixture):
+            mixture.look_ahead(core, numbers.state, numbers.said, numbers.kind, *path)
+        else:
+            alone.look_ahead(core, numbers.state, numbers.run_kind, *path)
         return path
 
 
 def can_fuse(spec: StreamSpec) -> bool:
     """Whether streams of a spec take this way: there is nothing but numbers, and the core is compiled with them."""
     return (
-        spec.aggregation == "boa"
-        and spec.cell != "lru"
+        spec.cell != "lru"
         and spec.learner.name in FUSED_LEARNERS
         and all(field.type == "number" for field in spec.fields.values())
     )

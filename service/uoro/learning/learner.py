@@ -26,8 +26,8 @@ from uoro.learning.encoder import Encoder, num_one_hot
 from uoro.learning.evaluation import Evaluation
 from uoro.learning.fused import Fused, Path, can_fuse
 from uoro.learning.kernel.numeric import paths
-from uoro.learning.kernel.numeric.run import Account
 from uoro.learning.kernel.rows import NUM_HEAD
+from uoro.learning.kernel.running import Account
 from uoro.learning.kernel.scoring import WINDOW
 from uoro.learning.mixture import Mixture, num_number_targets
 from uoro.learning.results import Results
@@ -54,7 +54,7 @@ def plan_of(spec_json: str) -> Plan:
     if spec.aggregation == "boa":
         numbers, inputs = Mixture.parts(spec), Mixture.num_inputs(spec, num_one_hot(spec))
     else:
-        numbers, inputs = Alone.parts(spec), Encoder.num_inputs(spec)
+        numbers, inputs = Alone.parts(spec), Alone.num_inputs(spec, num_one_hot(spec))
         outputs += num_number_targets(spec) * num_outputs(spec)
     core = CoreShape(spec, inputs, outputs)
     layout = Layout(
@@ -96,7 +96,7 @@ class Learner:
         if spec.aggregation == "boa":
             self.numbers = Mixture(spec, block)
         else:
-            self.numbers = Alone(spec, block, self.encoder)
+            self.numbers = Alone(spec, block)
         self.categories = [
             CategoryTarget(spec, block, self.encoder, i) for i in range(self.encoder.num_category_targets)
         ]
@@ -104,7 +104,7 @@ class Learner:
         self.evaluation = Evaluation(block)
         self.ring = Ring(block, self.encoder)
         self.fused: Fused | None = None
-        if isinstance(self.numbers, Mixture) and can_fuse(spec):
+        if can_fuse(spec):
             account = Account(
                 block["learner.seq"], *self.evaluation.account, self.ring.rows, self.ring.pending, self.anomalies.state
             )
@@ -352,17 +352,14 @@ class Learner:
         """Take the observation in and predict the next."""
         t, is_calendar = observation.t, observation.is_calendar
         core = self.core
-        self.encoder.advance(observation, numbers, learn=learn)
+        self.encoder.advance(observation, learn=learn)
+        self.numbers.advance(numbers, t, core.x, is_calendar=is_calendar, learn=learn)
+        self.encoder.write_one_hot(core.x)
+        core.advance()
         if isinstance(self.numbers, Mixture):
-            self.numbers.advance(numbers, t, core.x, is_calendar=is_calendar, learn=learn)
-            self.encoder.write_one_hot(core.x)
-            core.advance()
             self.numbers.forecast(core.hidden)
             end = 0
         else:
-            seasonal = self.numbers.advance(t, is_calendar=is_calendar)
-            core.x[:] = self.encoder.inputs(seasonal, t, is_calendar=is_calendar)
-            core.advance()
             end = self.numbers.num * self.numbers.outputs_each
             self.numbers.forecast(core.output[:end])
         for target in self.categories:

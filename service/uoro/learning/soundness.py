@@ -8,17 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from uoro.errors import CorruptRecord
+from uoro.learning.alone import Alone
 from uoro.learning.elementwise import is_inside
+from uoro.learning.kernel.alone import bounds
 from uoro.learning.kernel.grid import MAX_DECIMALS
 from uoro.learning.kernel.numeric.bounds import unsound_part as unsound_number
 from uoro.learning.learner import Learner
 from uoro.learning.mixture import Mixture
-from uoro.learning.seasons import MAX_SLOTS
 
 MAY_BE_NAN = (
-    "encoder.last",
-    "encoder.previous",
-    "seasons.",
     "numbers.",
     "forecast.",
     "grid.plain",
@@ -28,8 +26,8 @@ MAY_BE_NAN = (
 """Parts, by the beginning of their names, where NaN says "none so far"."""
 
 NEVER_NEGATIVE = (
-    "learner.seq", "core.steps", "core.num_resets", "encoder.variance", "encoder.scale", "encoder.count",
-    "evaluation.histogram", "evaluation.covered", "intervals.scale", "intervals.count", "grid.decimals",
+    "learner.seq", "core.steps", "core.num_resets",
+    "evaluation.histogram", "evaluation.covered", "grid.decimals",
 )  # fmt: skip
 MAX_COUNT = 2**53
 
@@ -47,12 +45,10 @@ def check(learner: Learner) -> None:
         if name in NEVER_NEGATIVE or name.endswith(".square") or is_count:
             _require(bool((view >= 0).all()), name)
     _check_categories(learner)
-    for num, newest in views["seasons.slots"].tolist() if "seasons.slots" in views else ():
-        _require(0 <= num <= MAX_SLOTS and 0 <= newest < max(num, 1), "seasons.slots")
-    if isinstance(learner.numbers, Mixture):
-        unsound = unsound_number(learner.numbers.state)
-        if unsound is not None:
-            _require(False, f"numbers.{unsound}")
+    numbers = learner.numbers
+    unsound = bounds.unsound_part(numbers.state) if isinstance(numbers, Alone) else unsound_number(numbers.state)
+    _require(unsound is None, f"numbers.{unsound}")
+    if isinstance(numbers, Mixture):
         _require(bool((views["grid.decimals"] <= MAX_DECIMALS + 1).all()), "grid.decimals")
     if learner.spec.cell == "lru":
         _require(is_inside(views["core.activations"]), "core.activations")

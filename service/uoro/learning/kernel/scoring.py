@@ -13,8 +13,9 @@ import numpy as np
 
 from uoro.learning.kernel.jit import jit
 
-ABSOLUTE, SQUARED, GAUSSIAN = range(3)
-KINDS = {"huber": ABSOLUTE, "squared": SQUARED, "gaussian": GAUSSIAN}
+HUBER, SQUARED, GAUSSIAN = range(3)
+"""Kinds of loss."""
+KINDS = {"huber": HUBER, "squared": SQUARED, "gaussian": GAUSSIAN}
 
 NORMAL_90 = 1.6448536269514722
 MEAN_ABS_TO_STD = math.sqrt(math.pi / 2)
@@ -29,35 +30,35 @@ INVERSE_ROOT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
 @jit
-def gaussian_crps(mean, std, value):
+def crps(mean, std, value):
     """Continuous ranked probability score of a normal distribution (Gneiting & Raftery 2007, eq. 21).
 
-    CRPS = σ (z (2Φ(z) - 1) + 2φ(z) - 1/√π); for σ = 0 it is the absolute error.
+    CRPS = σ (z (2Φ(z) - 1) + 2φ(z) - 1/√π); for σ = 0 it is the absolute error. A missing value gives NaN.
     """
-    error = value - mean
-    if not std > 0.0:
-        return abs(error)
-    z = min(max(error / std, -MAX_Z), MAX_Z)
+    distance = abs(value - mean)
+    if not std > 0:
+        return distance
+    # Far out in the tail z·erf(z) is |z|; there the score is the distance less σ/√π, whatever z is held to.
+    z = distance / std
+    z = min(z, MAX_Z)
     density = math.exp(-0.5 * z * z) * INVERSE_ROOT_2_PI
-    # Far out in the tail z·erf(z) is |z|; there the score is the distance less σ/√π, whatever z was clipped to.
-    tail = abs(error) - abs(z) * std
-    return std * (z * math.erf(z / ROOT_2) + 2.0 * density - INVERSE_ROOT_PI) + tail
+    return std * (z * math.erf(z / ROOT_2) + 2.0 * density - INVERSE_ROOT_PI) + (distance - z * std)
 
 
 @jit
 def score(kind, is_alone, values, mean, lower, upper, last, scale, losses, baselines):
     """Set losses and baselines (T,), NaN where there is nothing to compare; returns how many intervals held.
 
-    values (T,) that came; mean, lower, upper (T,) the pending forecast; last (T,) the naive one; scale (T,).
+    values (≥ T,) that came; mean, lower, upper (T,) the pending forecast; last (T,) the naive one; scale (T,).
     """
     num_covered = 0
-    for i in range(values.size):
+    for i in range(mean.size):
         value = values[i]
         if kind == SQUARED:
             loss, baseline = (value - mean[i]) ** 2, (value - last[i]) ** 2
         elif kind == GAUSSIAN:
-            loss = gaussian_crps(mean[i], (upper[i] - lower[i]) / (2.0 * NORMAL_90), value)
-            baseline = gaussian_crps(last[i], scale[i] * MEAN_ABS_TO_STD, value)
+            loss = crps(mean[i], (upper[i] - lower[i]) / (2.0 * NORMAL_90), value)
+            baseline = crps(last[i], scale[i] * MEAN_ABS_TO_STD, value)
         else:
             loss, baseline = abs(value - mean[i]), abs(value - last[i])
         if not is_alone:

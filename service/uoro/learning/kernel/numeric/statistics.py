@@ -104,4 +104,6 @@ def _learn(row, value):
     if row[SPREAD] > 0:
         distance = min(distance, MAX_JUMP * row[SPREAD])
     row[SPREAD] += max(1.0 / n, SCALE_RATE) * (distance - row[SPREAD])
+    if row[SPREAD] < MIN_SCALE:
+        row[SPREAD] = 0.0
     row[MEDIAN] += clip(value - row[MEDIAN], max(1.0 / (n + 1.0), MEDIAN_STEP) * row[SPREAD])
