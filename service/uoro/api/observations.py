@@ -181,15 +181,22 @@ def read_lines(body: bytes, stream: str | None, max_observations: int) -> Body:
 def _add_chunk(content: Body, chunk: bytes, stream: str | None) -> bool:
     """Read whole lines at once; False, with nothing added, if one of them is at fault.
 
-    Each line becomes an array of its own, so that neither two values on a line nor one on two pass for lines.
+    Each line becomes an array of its own, so that neither two values on a line nor one on two pass for lines. There
+    are as many arrays as lines unless a line closes its own.
     """
     arrays = b"[[" + chunk.replace(b"\n", b"\n],[") + b"]]"
+    num_lines = chunk.count(b"\n") + 1
     with suppress(*UNREADABLE):
         numbers = (_LINES_OF_NUMBERS if stream is not None else _NAMED_LINES_OF_NUMBERS).decode(arrays)
+        if len(numbers) != num_lines:
+            return False
         _add_numbers(content, [wire for line in numbers for wire in line], stream)
         return True
     with suppress(*UNREADABLE):
-        for line in (_LINES if stream is not None else _NAMED_LINES).decode(arrays):
+        lines = (_LINES if stream is not None else _NAMED_LINES).decode(arrays)
+        if len(lines) != num_lines:
+            return False
+        for line in lines:
             for wire in line:
                 content.add(_reading(wire, stream))
         return True
