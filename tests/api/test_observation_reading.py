@@ -77,6 +77,7 @@ _lines = st.lists(
 """Lines of all kinds, among them halves that would be whole with their neighbours."""
 
 
+@example([" "], "s", 1, 3)
 @example(["],["], "s", 10_000, 3)
 @example(['{"x":{"a":1}}],[{"x":{"a":2}}'], "s", 10_000, 3)
 @example(['{"x":{"a":"w"}}],[{"x":{"a":2}}', ""], "s", 10_000, 3)

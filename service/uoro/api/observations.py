@@ -92,6 +92,8 @@ class Body:
 
     def add_numbers(self, wires: Sequence[_Numbers], stream: str) -> None:
         """The next ones, of one stream."""
+        if not wires:
+            return  # a run has observations
         observations, places = self._runs.setdefault(stream, ([], []))
         observations += [Observation(wire.x, wire.t, wire.seq) for wire in wires]
         places += range(self._num, self._num + len(wires))
