@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uoro.api import observations
@@ -77,6 +77,10 @@ _lines = st.lists(
 """Lines of all kinds, among them halves that would be whole with their neighbours."""
 
 
+@example([" "], "s", 1, 3)
+@example(["],["], "s", 10_000, 3)
+@example(['{"x":{"a":1}}],[{"x":{"a":2}}'], "s", 10_000, 3)
+@example(['{"x":{"a":"w"}}],[{"x":{"a":2}}', ""], "s", 10_000, 3)
 @given(_lines, st.sampled_from([None, "s"]), st.sampled_from([1, 40, 10_000]), st.sampled_from([3, 100]))
 def test_lines_read_at_once_are_those_read_one_by_one(
     lines: list[str], stream: str | None, chunk_bytes: int, most: int

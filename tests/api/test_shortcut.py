@@ -16,7 +16,6 @@ from uoro.errors import Overloaded, StoreUnavailable, UoroError
 from uoro.limits import Limits
 
 LIMITS = Limits(drain_timeout_s=1.0, max_body_bytes=2048, max_observations_per_request=3)
-VOLATILE = {"x-request-id"}
 
 PATHS = """
     /v1/streams/{s}/observations /v1/streams/{s}/observations?results=full /v1/streams/{s}/observations?results=odd
@@ -58,7 +57,7 @@ def ask(server: Server, method: str, path: str, body: bytes, given_headers: dict
     """Status, headers and body of an answer, and what the meter was told."""
     before, refusals = len(server.meter.requests), server.meter.refusals.copy()
     reply = server.client.request(method, path.replace("{s}", "s"), content=body, headers=given_headers)
-    told = {name: value for name, value in reply.headers.items() if name not in VOLATILE}
+    told = {name: value for name, value in reply.headers.items() if name != "x-request-id"}
     content = reply.content.replace(reply.headers["x-request-id"].encode(), b"its id")
     return reply.status_code, told, content, server.meter.requests[before:], server.meter.refusals - refusals
 

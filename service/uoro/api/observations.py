@@ -92,6 +92,8 @@ class Body:
 
     def add_numbers(self, wires: Sequence[_Numbers], stream: str) -> None:
         """The next ones, of one stream."""
+        if not wires:
+            return  # a run has observations
         observations, places = self._runs.setdefault(stream, ([], []))
         observations += [Observation(wire.x, wire.t, wire.seq) for wire in wires]
         places += range(self._num, self._num + len(wires))
@@ -181,22 +183,25 @@ def read_lines(body: bytes, stream: str | None, max_observations: int) -> Body:
 def _add_chunk(content: Body, chunk: bytes, stream: str | None) -> bool:
     """Read whole lines at once; False, with nothing added, if one of them is at fault.
 
-    Each line becomes an array of its own, so that neither two values on a line nor one on two pass for lines.
+    Each line becomes an array of its own, so that neither two values on a line nor one on two pass for lines. There
+    are as many arrays as lines unless a line closes its own.
     """
     arrays = b"[[" + chunk.replace(b"\n", b"\n],[") + b"]]"
-    num_lines = chunk.count(b"\n") + 1  # a line like `],[` would make more arrays than there are lines
+    num_lines = chunk.count(b"\n") + 1
     with suppress(*UNREADABLE):
         numbers = (_LINES_OF_NUMBERS if stream is not None else _NAMED_LINES_OF_NUMBERS).decode(arrays)
-        if len(numbers) == num_lines:
-            _add_numbers(content, [wire for line in numbers for wire in line], stream)
-            return True
+        if len(numbers) != num_lines:
+            return False
+        _add_numbers(content, [wire for line in numbers for wire in line], stream)
+        return True
     with suppress(*UNREADABLE):
         lines = (_LINES if stream is not None else _NAMED_LINES).decode(arrays)
-        if len(lines) == num_lines:
-            for line in lines:
-                for wire in line:
-                    content.add(_reading(wire, stream))
-            return True
+        if len(lines) != num_lines:
+            return False
+        for line in lines:
+            for wire in line:
+                content.add(_reading(wire, stream))
+        return True
     return False
 
 
