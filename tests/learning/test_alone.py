@@ -128,8 +128,10 @@ def step(compiled: Alone, oracle: Oracle, moment: Moment, outputs: np.ndarray) -
     loss, num = oracle.loss, oracle.num
     targets, spread = moment.numbers[:num], np.nan_to_num(oracle.upper - oracle.lower)
     stats = oracle.statistics
-    for got, wanted in zip(compiled.score(targets), oracle.score(targets), strict=True):
+    score, (losses, baselines, is_covered) = compiled.score(targets), oracle.score(targets)
+    for got, wanted in ((score.loss, losses), (score.baseline_loss, baselines)):
         assert_same(got, wanted, loss, spread + stats.scale[:num])
+    assert score.num_covered == is_covered.sum()
     if moment.is_learning:
         assert_same(compiled.slopes(targets, outputs[0]), oracle.slopes(targets, outputs[0]), loss, 1.0)
         compiled.learn(targets)
