@@ -162,7 +162,7 @@ def _echo(value: object) -> Raw:
 
 
 def result_message(observed: Observed) -> dict[str, object]:
-    """A result for a subscriber. The reply to one's own observation has an `id` besides."""
+    """A result. The reply to one's own observation has an `id` besides, a subscriber's message what came."""
     return {"type": "result", **msgspec.structs.asdict(reply_to(observed))}
 
 

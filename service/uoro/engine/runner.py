@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from typing import TypeVar
 from uoro.domain import Observed
 from uoro.engine.entries import Delete, Entry, Learn, decode
 from uoro.engine.meter import Meter
+from uoro.engine.operations import ObserveRequest
 from uoro.engine.planner import Answer
 from uoro.engine.shelf import Resident, Shelf
 from uoro.engine.subscriptions import Hub
@@ -97,12 +98,31 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 future.set_exception(error)
 
+        self._put_read(answer)
+        return future
+
+    def read_several(self, streams: Sequence[str], call: Callable[[Learner], T]) -> Future[list[T | None]]:
+        """Ask the same of several streams in one turn; None for one that is gone or damaged. Raises Overloaded."""
+        future: Future[list[T | None]] = Future()
+        future.set_running_or_notify_cancel()
+
+        def answer() -> None:
+            residents = [self.shelf.streams.get(stream) for stream in streams]
+            learners = [None if resident is None else resident.learner for resident in residents]
+            try:
+                future.set_result([None if learner is None else call(learner) for learner in learners])
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
+                future.set_exception(error)
+
+        self._put_read(answer)
+        return future
+
+    def _put_read(self, answer: Callable[[], None]) -> None:
         with self._changed:
             if len(self._waiting) - self._num_batches >= MAX_WAITING_READS:
                 raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
             self._waiting.append(answer)
             self._changed.notify_all()
-        return future
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""
@@ -178,12 +198,15 @@ class Runner:
     def _answer(self, answer: Answer, applied: list[Results | None]) -> list[Observed]:
         """Complete one operation's answer; returns what subscribers are to see."""
         fresh: list[Observed] = []
+        request = answer.operation.request
+        asked = request.submissions if isinstance(request, ObserveRequest) else ()
         for results, slots, stream in zip(applied, answer.learned, answer.streams, strict=False):
             for place, slot in enumerate(slots):
                 if results is None:
                     answer.outcomes[slot] = StreamDamaged(stream)
                 else:
-                    observed = Observed(stream, results[place].seq, False, results[place])
+                    result = results[place]
+                    observed = Observed(stream, result.seq, False, result, asked[slot].observation.x)
                     answer.outcomes[slot] = observed
                     fresh.append(observed)
         for slot, stream, seq in answer.recalled:
