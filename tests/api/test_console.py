@@ -137,6 +137,14 @@ def test_a_page_of_glances_is_bounded(server: Server) -> None:
     assert "glance" not in list_of(server, "prefix=total/")["streams"][0]
 
 
+def test_a_stream_that_went_away_has_no_glance(server: Server) -> None:
+    """Between the list and the read it may be deleted: its place is empty, and the others have theirs."""
+    stream = server.create("gone/")
+    gone, there = server.engine.glances(["never", stream]).result()
+    assert gone is None
+    assert there is not None
+
+
 def test_a_confined_key_has_glances_of_its_own_streams_alone(tmp_path: Path) -> None:
     """And totals that count no others."""
     with guarded(tmp_path / "keys.json") as ground:

@@ -23,10 +23,13 @@ const axis = (more = {}) => ({
   font: "11px system-ui, sans-serif", size: 56, values: (_, ticks) => ticks.map(number), ...more,
 });
 
-/** A chart over `seq` that fills its box. `bands` pair indices of series: [upper, lower]. */
-export function chart(box, { series, bands = [], hooks = {}, range, label, height = 220, xName = "seq" }) {
+/**
+ * A chart over `seq` that fills its box. `bands` pair indices of series: [upper, lower]; `when` words the time of a
+ * seq. What was zoomed into (by dragging) stays while new data come, until a double click.
+ */
+export function chart(box, { series, bands = [], hooks = {}, range, label, height = 220, when = () => "" }) {
   const options = {
-    width: 300, height, series: [{ label: xName }, ...series],
+    width: 300, height, series: [{ label: "seq" }, ...series],
     bands: bands.map((pair) => ({ series: pair, fill: stroke("band") })),
     scales: { x: { time: false }, y: { range } },
     axes: [axis({ size: 28, space: 70, values: (_, ticks) => ticks.map((t) => (Number.isInteger(t) ? t.toLocaleString("en") : "")) }), axis()],
@@ -38,11 +41,17 @@ export function chart(box, { series, bands = [], hooks = {}, range, label, heigh
   box.append(readout, frame);
   options.hooks.setCursor = [(plot) => {
     const { idx } = plot.cursor;
-    readout.textContent = idx === null || idx === undefined ? "" : plot.series.map((one, i) => {
+    if (idx === null || idx === undefined) { readout.textContent = ""; return; }
+    const figures = plot.series.map((one, i) => {
       const at = plot.data[i][idx];
-      return one.label && at !== null && at !== undefined ? `${one.label} ${i ? number(at) : at}` : "";
-    }).filter(Boolean).join("   ");
+      return at !== null && at !== undefined ? `${one.label} ${i ? number(at) : at}` : "";
+    });
+    figures.splice(1, 0, when(plot.data[0][idx]));
+    readout.textContent = figures.filter(Boolean).join("   ");
   }];
+  let isZoomed = false;
+  options.hooks.setSelect = [(plot) => { isZoomed = plot.select.width > 0; }];
+  frame.addEventListener("dblclick", () => { isZoomed = false; });
   const plot = new uPlot(options, series.reduce((data) => [...data, []], [[]]), frame);
   const watch = new ResizeObserver(([entry]) => {
     const width = Math.floor(entry.contentRect.width);
@@ -51,7 +60,10 @@ export function chart(box, { series, bands = [], hooks = {}, range, label, heigh
   watch.observe(frame);
   charts.add(plot);
   return {
-    set: (data) => plot.setData(data),
+    set(data) {
+      plot.setData(data, !isZoomed);
+      if (isZoomed) plot.redraw();
+    },
     describe: (text) => frame.setAttribute("aria-label", text),
     close: () => { watch.disconnect(); charts.delete(plot); plot.destroy(); },
   };

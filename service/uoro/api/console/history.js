@@ -39,6 +39,12 @@ export class History {
     return place < 0 ? this.points.length : place;
   }
 
+  /** When a place was, as the observation said; "" if it did not. */
+  timeOf(seq) {
+    const t = this.points.find((p) => p.seq === seq)?.t ?? null;
+    return t === null ? "" : new Date(typeof t === "number" ? 1000 * t : t).toLocaleString();
+  }
+
   /** Columns of the chart of a number field, with the steps ahead behind them; gaps in seq break the lines. */
   ofNumber(field, ahead) {
     const columns = [[], [], [], [], [], [], [], []];

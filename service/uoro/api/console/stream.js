@@ -182,13 +182,13 @@ export function showStream(main, id) {
     let levels = [];
     const first = isNumber
       ? chart(box(field, ["came", "came"], ["said before", "said"], ["90 %", "band"], ["ahead", "ahead"], ["anomaly", "alarm"]), {
-        label: "Values against predictions", height: 300,
+        label: "Values against predictions", height: 300, when: (seq) => past.timeOf(seq),
         series: [line("came", "came", { width: 1.4 }), line("said", "said"), line("lower", "edge", { width: 0 }), line("upper", "edge", { width: 0 }),
           line("ahead", "ahead", { dash: [5, 4] }), line("ahead lower", "edge", { width: 0 }), line("ahead upper", "edge", { width: 0 })],
         bands: [[4, 3], [7, 6]], hooks: { draw: [marks(() => levels, ALARM)] },
       })
       : chart(box(`${field}: probability given to what came`, ["probability", "said"], ["anomaly", "alarm"]), {
-        label: "Probabilities given to what came", height: 300, range: [0, 1.02],
+        label: "Probabilities given to what came", height: 300, when: (seq) => past.timeOf(seq), range: [0, 1.02],
         series: [line("probability", "said")], hooks: { draw: [marks(() => levels, ALARM)] },
       });
     const loss = chart(box("Loss", ["this stream", "said"], ["naive forecast", "naive"]), {
