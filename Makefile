@@ -7,9 +7,9 @@ INSTALLED := $(VENV)/.installed
 # Tried in this order; `make PYTHON=/path/to/python run` puts another one first.
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 
-# Real servers that some tests judge against. Those tests skip, with the reason, where the programs are absent;
+# Real servers, and a browser, that some tests judge against. Those tests skip, with the reason, where the programs are absent;
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
-SYSTEM_PACKAGES := redis-server prometheus
+SYSTEM_PACKAGES := redis-server prometheus chromium
 
 .PHONY: help setup run demo pictures test lint system-packages bench campaign clean
 
@@ -46,6 +46,7 @@ demo: $(INSTALLED)
 
 pictures: $(INSTALLED)
 	$(BIN)/python examples/picture.py --out docs/pictures/learning.svg
+	$(BIN)/python examples/console_pictures.py --out docs/pictures
 
 # Fastest first, so that a slip is told within seconds.
 lint: $(INSTALLED)

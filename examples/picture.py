@@ -49,8 +49,8 @@ def counts() -> list[tuple[datetime, float]]:
 
 
 @contextmanager
-def service() -> Iterator[Client]:
-    """A service of its own, for as long as the picture needs it."""
+def service() -> Iterator[tuple[Client, str]]:
+    """A service of its own, for as long as the picture needs it: a client, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,9 +60,10 @@ def service() -> Iterator[Client]:
             [sys.executable, "-c", "from uoro.cli import main; main()", "serve"], env={**os.environ, **settings}
         )
         try:
-            with Client(f"http://127.0.0.1:{port}") as client:
+            url = f"http://127.0.0.1:{port}"
+            with Client(url) as client:
                 _wait(client, running)
-                yield client
+                yield client, url
         finally:
             running.terminate()
             running.wait()
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/learning.svg"))
     out = parser.parse_args().out
     rows = counts()
-    with service() as client:
+    with service() as (client, _):
         replies = learn(client, rows)
         metrics = client.metrics("counts")
     draw(rows, replies, out)

@@ -97,6 +97,34 @@ class Metrics(msgspec.Struct, frozen=True):
     estimate_weight: float | None = None
 
 
+class Glance(msgspec.Struct, frozen=True):
+    """What a list shows of a stream; the losses are those of `Metrics`.
+
+    Attributes:
+        x: the newest known value of each target field.
+        next: the prediction for the observation to come; None before the first.
+        trend: recent known values of the first number target, newest last; of a stream without one, the
+            probabilities given to what came.
+        predicted: what had been said for each of them; empty without a number target.
+    """
+
+    loss: float | None
+    baseline_loss: float | None
+    skill: float | None
+    anomaly: float | None
+    x: dict[str, float | str]
+    next: Prediction | None
+    trend: list[float | None]
+    predicted: list[float | None]
+
+
+class KnownValues(msgspec.Struct, frozen=True):
+    """By number target, the newest known value at the recent places of a stream, up to place `seq`, newest last."""
+
+    seq: int
+    values: dict[str, list[float | None]]
+
+
 class Run(msgspec.Struct, frozen=True):
     """The observations of one stream within a request, in order.
 
@@ -115,12 +143,14 @@ class Observed(msgspec.Struct, frozen=True):
     Attributes:
         is_duplicate: its `seq` had been learned before; nothing was learned now.
         result: of the observation; None for a duplicate that is not among the recent results.
+        x: the values that came, for subscribers; None for a duplicate.
     """
 
     stream: str
     seq: int
     is_duplicate: bool
     result: Result | None
+    x: dict[str, Value] | None = None
 
 
 class StreamInfo(msgspec.Struct, frozen=True):

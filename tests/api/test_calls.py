@@ -441,8 +441,8 @@ def test_operations(server: Server) -> None:
     assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert metrics.content == b"uoro_streams 1\n"
     assert server.client.get("/docs").status_code == 200
-    root = server.client.get("/")
-    assert (root.status_code, root.headers["location"]) == (307, "/docs")
+    page = server.client.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("stream", ["a/b/observations", "x/ws", "x/import", "A.b_c-d:e", "a//b", "9" * 200])

@@ -102,9 +102,17 @@ def test_a_large_body_that_is_refused_is_not_waited_for(ground: GuardedServer, n
 
 
 def test_what_is_open_with_keys(ground: GuardedServer) -> None:
-    """Liveness, readiness, the console's address, the docs and the document; all else asks."""
+    """Liveness, readiness, the console and its files, the docs and the document; all else asks."""
     with anonymous(ground):
-        for path, status in (("/livez", 200), ("/readyz", 200), ("/", 307), ("/docs", 200), ("/openapi.json", 200)):
+        for path, status in (
+            ("/livez", 200),
+            ("/readyz", 200),
+            ("/", 200),
+            ("/assets/console.js", 200),
+            ("/assets/none", 404),
+            ("/docs", 200),
+            ("/openapi.json", 200),
+        ):
             assert ground.client.get(path).status_code == status
         assert ground.client.get("/metrics").status_code == 401
 
@@ -127,10 +135,10 @@ HARDENING = {
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/livez"), ("GET", "/v1/streams"), ("GET", "/v1/streams/none"), ("GET", "/metrics"), ("GET", "/nowhere"),
-     ("PATCH", "/v1/streams/a"), ("GET", "/openapi.json"), ("GET", "/")],
+     ("PATCH", "/v1/streams/a"), ("GET", "/openapi.json"), ("GET", "/assets/console.js")],
 )  # fmt: skip
 def test_every_answer_is_hardened(ground: GuardedServer, method: str, path: str) -> None:
-    """Success, problem, refusal and redirect alike, with and without a key."""
+    """Success, problem and refusal alike, with and without a key."""
     for token in (ground.root, "nonsense"):
         headers = ground.call(token, method, path).headers
         assert {name: headers[name] for name in HARDENING} == HARDENING

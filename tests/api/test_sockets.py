@@ -80,7 +80,7 @@ def test_a_prediction_knows_the_observations_sent_before_it(server: Server) -> N
 
 
 def test_a_subscriber_hears_every_observation(server: Server) -> None:
-    """Others' and its own; what the subscription brings has no id, the reply to one's own has."""
+    """Others' and its own; the subscription's has what came and no id, the reply to one's own the reverse."""
     stream, other = server.create(), server.create()
     with connect(server, stream) as socket:
         socket.send_json({"type": "subscribe"})
@@ -88,7 +88,7 @@ def test_a_subscriber_hears_every_observation(server: Server) -> None:
         assert socket.receive_json()["id"] == "now"
         server.observe(other, 1.0)
         reply = server.post(stream, b'{"x":{"v":1}}').json()
-        assert socket.receive_json() == {"type": "result", **reply}
+        assert socket.receive_json() == {"type": "result", **reply, "x": {"v": 1.0}}
         socket.send_json({"type": "observe", "id": "own", "x": {"v": 2}})
         messages = [socket.receive_json(), socket.receive_json()]
     assert {m.get("id") for m in messages} == {"own", None}

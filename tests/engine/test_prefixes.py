@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uoro.domain import Result
+from uoro.domain import Observation, Result
 from uoro.engine.catalog import Catalog, Known
 from uoro.engine.subscriptions import Hub
 
@@ -38,7 +38,7 @@ def test_a_subscription_hears_of_its_prefix_only(prefix: str, heard: list[str]) 
         for stream in [None] if streams is None else sorted(streams):
             hub.follow(subscription, stream)
         for stream in ("a/1", "b/1"):
-            hub.publish(stream, [Result(1, None, None, None, None, None, None)])
+            hub.publish(stream, [Result(1, None, None, None, None, None, None)], [Observation({})])
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not subscription.is_overflowed

@@ -11,9 +11,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from uoro.api.assets import Assets
+from uoro.api.console import Console
 from uoro.api.docs import Docs
 from uoro.api.door import Door
 from uoro.api.edge import Edge
@@ -83,6 +85,7 @@ def create_app(
     )
     app.router.route_class = _Route
     observing = Observing(engine_for, limits, meter)
+    assets = Assets()
     for part in (
         Operations(engine, meter, keyring),
         Streams(engine_for),
@@ -90,10 +93,11 @@ def create_app(
         Models(engine_for),
         Ticketing(tickets),
         Docs(app.title, "/openapi.json"),
+        Console(assets),
+        assets,
     ):
         part.add_to(app)
     sockets.add_to(app)
-    app.add_route("/", _to_docs, include_in_schema=False)
     app.add_exception_handler(UoroError, _problem)
     app.add_exception_handler(HTTPException, _framework_problem)
     app.add_exception_handler(Exception, _failure)
@@ -118,10 +122,6 @@ def _once(app: FastAPI) -> Callable[[], dict[str, Any]]:
         return app.openapi_schema
 
     return openapi
-
-
-async def _to_docs(_: Request) -> Response:
-    return RedirectResponse("/docs", 307)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -19,7 +19,16 @@ from uoro.api.ports import Engine, Hub, RequestMeter
 from uoro.api.principal import Principal
 from uoro.api.problems import RateLimited
 from uoro.api.quota import OBSERVATIONS
-from uoro.domain import Metrics, NamedSnapshot, Prediction, Result, Run, StreamInfo
+from uoro.domain import (
+    Glance,
+    KnownValues,
+    Metrics,
+    NamedSnapshot,
+    Prediction,
+    Result,
+    Run,
+    StreamInfo,
+)
 from uoro.engine.outcomes import Outcomes
 from uoro.engine.subscriptions import Subscription
 from uoro.errors import UnknownStream, UoroError
@@ -132,6 +141,11 @@ class Confined:
         self._look(stream)
         return self._engine.results(stream, limit)
 
+    def known_values(self, stream: str, limit: int) -> Future[KnownValues]:
+        """The number targets' newest known values at the recent places."""
+        self._look(stream)
+        return self._engine.known_values(stream, limit)
+
     def export(self, stream: str) -> Future[bytes]:
         """The whole model as a file."""
         self._look(stream)
@@ -161,6 +175,12 @@ class Confined:
         if self._prefix.startswith(prefix):
             return self._engine.list_streams(after=after, limit=limit, prefix=self._prefix, labels=labels)
         return []
+
+    def glances(self, streams: Sequence[str]) -> Future[list[Glance | None]]:
+        """What a list shows of each stream. Raises UnknownStream for one that is not the caller's."""
+        for stream in streams:
+            self._look(stream)
+        return self._engine.glances(streams)
 
     def count_streams(self, prefix: str) -> int:
         """How many of the caller's streams have ids that start with a prefix."""

@@ -1,4 +1,4 @@
-"""The page `/docs`, with the one policy under which it works: its script by hash, its parts from one address."""
+"""The page `/docs`, with the one policy under which it works: its script by hash, its parts from this service."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-PARTS = "https://cdn.jsdelivr.net"
-ICON = "https://fastapi.tiangolo.com"
+from uoro.api.assets import PATH, SWAGGER_SCRIPT, SWAGGER_STYLE
+
+ICON = "data:,"
+"""None: the page asks for no file."""
 
 
 class Docs:
     """Endpoint `/docs`."""
 
     def __init__(self, title: str, openapi_url: str) -> None:
-        self._page = bytes(get_swagger_ui_html(openapi_url=openapi_url, title=title).body)
+        page = get_swagger_ui_html(
+            openapi_url=openapi_url,
+            title=title,
+            swagger_js_url=f"{PATH}/{SWAGGER_SCRIPT}",
+            swagger_css_url=f"{PATH}/{SWAGGER_STYLE}",
+            swagger_favicon_url=ICON,
+        )
+        self._page = bytes(page.body)
         self._headers = {"content-security-policy": policy_of(self._page.decode())}
 
     async def show(self, _: Request) -> Response:
@@ -37,8 +46,8 @@ def policy_of(page: str) -> str:
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     ]
-    scripts = " ".join([PARTS, *(f"'sha256-{digest}'" for digest in hashes)])
+    scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
     return (
-        f"default-src 'none'; script-src {scripts}; style-src {PARTS} 'unsafe-inline'; "
-        f"img-src 'self' data: {ICON}; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+        f"img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     )

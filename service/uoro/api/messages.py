@@ -14,7 +14,7 @@ from uoro.api.observations import Fields, Seq, Timestamp, examine, observation_o
 from uoro.api.paths import stream_id
 from uoro.api.problems import members_of
 from uoro.api.replies import Reply, reply_to
-from uoro.domain import Observation, Observed
+from uoro.domain import Observation, Observed, Value
 from uoro.errors import InvalidObservation, InvalidRequest, MalformedBody, RequestError, UoroError
 
 NO_ID = Raw(b"null")
@@ -161,8 +161,10 @@ def _echo(value: object) -> Raw:
         return NO_ID
 
 
-class _Result(Reply, frozen=True, tag_field="type", tag="result"):
-    """A result for a subscriber."""
+class _Result(Reply, frozen=True, tag_field="type", tag="result", kw_only=True):
+    """A result for a subscriber, with the values that came."""
+
+    x: dict[str, Value] | None = None
 
 
 class _OwnResult(Reply, frozen=True, tag_field="type", tag="result", kw_only=True):
@@ -173,7 +175,7 @@ class _OwnResult(Reply, frozen=True, tag_field="type", tag="result", kw_only=Tru
 
 def result_message(observed: Observed) -> _Result:
     """A result for a subscriber."""
-    return _Result(*msgspec.structs.astuple(reply_to(observed)))
+    return _Result(*msgspec.structs.astuple(reply_to(observed)), x=observed.x)
 
 
 def own_result_message(request_id: Raw, observed: Observed) -> _OwnResult:

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from uoro.domain import (
+    Glance,
+    KnownValues,
     Metrics,
     NamedSnapshot,
     Prediction,
@@ -92,6 +94,12 @@ class Engine(Protocol):
 
     def results(self, stream: str, limit: int) -> Future[list[Result]]:
         """The most recent results, newest last."""
+
+    def known_values(self, stream: str, limit: int) -> Future[KnownValues]:
+        """The number targets' newest known values at the recent places."""
+
+    def glances(self, streams: Sequence[str]) -> Future[list[Glance | None]]:
+        """What a list shows of each stream; None for one that is gone or damaged."""
 
     def export(self, stream: str) -> Future[bytes]:
         """The whole model as a file."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from starlette.responses import Response
 
 from uoro import limits
 from uoro.api.problems import members_of
-from uoro.domain import Metrics, NamedSnapshot, Observed, Prediction, Result, StreamInfo
+from uoro.domain import KnownValues, Metrics, NamedSnapshot, Observed, Prediction, Result, StreamInfo
 from uoro.engine.outcomes import Outcomes
 from uoro.errors import UoroError
 
@@ -77,6 +77,16 @@ def reply_to_streams(outcomes: Outcomes, last_seqs: dict[str, int], *, is_full: 
         stream: {"accepted": accepted.get(stream, 0), "last_seq": last_seq} for stream, last_seq in last_seqs.items()
     }
     return reply
+
+
+def results_with_values(stream: str, results: Sequence[Result], known: KnownValues) -> list[dict[str, object]]:
+    """Results, each with the number targets' newest known values at its place where the model still keeps them."""
+    told: list[dict[str, object]] = []
+    for result in results:
+        place = result.seq - known.seq - 1  # -1 is the newest
+        values = {name: past[place] for name, past in known.values.items() if -len(past) <= place < 0}
+        told.append({**msgspec.structs.asdict(reply_from(stream, result)), "x": values})
+    return told
 
 
 def stream_document(info: StreamInfo) -> dict[str, object]:

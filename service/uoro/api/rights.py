@@ -53,6 +53,7 @@ def _admin(act: str) -> Right:
 
 RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/"): OPEN,
+    ("GET", "/assets/{file}"): OPEN,
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/docs"): OPEN,

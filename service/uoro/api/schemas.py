@@ -123,6 +123,22 @@ class StreamCreation(_Shape):
     labels: dict[str, str] = Field({}, max_length=limits.MAX_LABELS)
 
 
+class Glance(_Shape):
+    """What a list shows of a stream; the losses are of the recent window."""
+
+    loss: float | None
+    baseline_loss: float | None
+    skill: float | None
+    anomaly: float | None
+    x: dict[str, float | str] = Field(description="the newest known value of each target field")
+    next: Forecasts | None
+    trend: list[float | None] = Field(
+        max_length=limits.TREND_STEPS,
+        description="recent values of the first number target, newest last; without one, probabilities of what came",
+    )
+    predicted: list[float | None] = Field(max_length=limits.TREND_STEPS, description="what had been said for them")
+
+
 class Stream(_Shape):
     """A stream as it is. `status` is the same as `state`."""
 
@@ -134,6 +150,7 @@ class Stream(_Shape):
     last_seq: int
     expected_seq: int = Field(description="the only seq that would be learned now")
     bytes: int = Field(description="length of its state in memory")
+    glance: Glance | None = Field(None, description="in lists that ask for it; null if the stream is damaged")
 
 
 class StreamPage(_Shape):
@@ -141,6 +158,7 @@ class StreamPage(_Shape):
 
     streams: list[Stream]
     next_cursor: str | None = Field(description="where the rest begins; null at the end")
+    total: int = Field(description="how many ids have the prefix, whatever their labels")
 
 
 class PredictionReply(_Shape):
@@ -176,11 +194,19 @@ class Metrics(_Shape):
     estimate_weight: float | None = Field(description="the weight λ that part has now")
 
 
+class RecentResult(Reply):
+    """A reply with what is known of the values that came."""
+
+    x: dict[str, float | None] = Field(
+        description="the newest known value of each number target at that place; null where the model keeps none"
+    )
+
+
 class RecentResults(_Shape):
     """The most recent results, newest last."""
 
     stream: StreamId
-    results: list[Reply]
+    results: list[RecentResult]
 
 
 class SnapshotName(_Shape):
@@ -249,10 +275,12 @@ ALL: tuple[type[BaseModel], ...] = (
     SeveralReply,
     StreamsReply,
     StreamCreation,
+    Glance,
     Stream,
     StreamPage,
     PredictionReply,
     Metrics,
+    RecentResult,
     RecentResults,
     SnapshotName,
     Snapshot,

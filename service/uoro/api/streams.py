@@ -14,7 +14,7 @@ from uoro.api.documents import is_text, parse_object
 from uoro.api.openapi import STREAM, Answer, body, operation, ref
 from uoro.api.openapi import query as parameter
 from uoro.api.paths import stream_in
-from uoro.api.replies import json_response, metrics_document, prediction_document, reply_from, stream_document
+from uoro.api.replies import json_response, metrics_document, prediction_document, results_with_values, stream_document
 from uoro.api.views import EngineFor
 from uoro.errors import InvalidRequest
 from uoro.learning.spec import StreamSpec
@@ -46,16 +46,26 @@ class Streams:
 
     async def list(self, request: Request) -> Response:
         """A page of streams; one more is asked for than is told, to know whether there are more."""
-        size = query.integer(request, "limit", DEFAULT_PAGE, bounds.MAX_LIST_PAGE)
-        found = self._engine_for(request).list_streams(
+        has_glances = query.flag(request, "glance")
+        largest = bounds.MAX_GLANCES if has_glances else bounds.MAX_LIST_PAGE
+        size = query.integer(request, "limit", DEFAULT_PAGE, largest)
+        engine = self._engine_for(request)
+        prefix = query.prefix(request)
+        found = engine.list_streams(
             after=query.cursor(request),
             limit=size + 1,
-            prefix=query.prefix(request),
+            prefix=prefix,
             labels=query.labels(request),
         )
         page = found[:size]
         next_cursor = query.cursor_after(page[-1].id) if len(found) > size else None
-        return json_response({"streams": [stream_document(info) for info in page], "next_cursor": next_cursor})
+        told = [stream_document(info) for info in page]
+        if has_glances:
+            glances = await answer(engine.glances([info.id for info in page]))
+            for document, glance in zip(told, glances, strict=True):
+                document["glance"] = glance
+        total = engine.count_streams(prefix)
+        return json_response({"streams": told, "next_cursor": next_cursor, "total": total})
 
     async def delete(self, request: Request) -> Response:
         """Forget a stream."""
@@ -89,8 +99,10 @@ class Streams:
         """The most recent results, newest last."""
         stream = stream_in(request)
         limit = query.integer(request, "limit", DEFAULT_RESULTS, bounds.MAX_RECENT_RESULTS)
-        results = await answer(self._engine_for(request).results(stream, limit))
-        return json_response({"stream": stream, "results": [reply_from(stream, result) for result in results]})
+        engine = self._engine_for(request)
+        results = await answer(engine.results(stream, limit))
+        known = await answer(engine.known_values(stream, bounds.MAX_RECENT_RESULTS))
+        return json_response({"stream": stream, "results": results_with_values(stream, results, known)})
 
     async def _set_frozen(self, request: Request, *, is_frozen: bool) -> Response:
         info = await answer(self._engine_for(request).set_frozen(stream_in(request), is_frozen=is_frozen))
@@ -113,7 +125,12 @@ class Streams:
                     parameter(
                         "limit",
                         {"type": "integer", "minimum": 1, "maximum": bounds.MAX_LIST_PAGE, "default": DEFAULT_PAGE},
-                        "how many at most",
+                        f"how many at most; {bounds.MAX_GLANCES} with `glance`",
+                    ),
+                    parameter(
+                        "glance",
+                        {"type": "boolean", "default": False},
+                        "each stream with its losses, newest values and a short trend; one read for the page",
                     ),
                     parameter("cursor", {"type": "string"}, "the `next_cursor` of the page before"),
                     parameter("prefix", {"type": "string"}, "what their ids start with"),

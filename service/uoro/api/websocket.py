@@ -6,7 +6,8 @@ Rules:
    comes, so that it knows of every observation before it.
 2. So many answers may be outstanding; then nothing is read until one is given.
 3. A subscriber gets each result of what it follows, its own included: the reply with its `id`, the subscription's
-   message without. One that falls behind is closed with 1013, as is one that does not read at all.
+   message without, and with `x`, the values that came. One that falls behind is closed with 1013, as is one that
+   does not read at all.
 4. An error is told and the socket stays open. A message over its limit closes it with 1009, a stop of the server
    with 1012, the end of its key with 4401.
 """

@@ -17,7 +17,10 @@ from concurrent.futures import Future
 from threading import Event, Thread
 from typing import Any, TypeVar
 
+from uoro import limits as bounds
 from uoro.domain import (
+    Glance,
+    KnownValues,
     Metrics,
     NamedSnapshot,
     Prediction,
@@ -55,6 +58,7 @@ from uoro.errors import (
     UnknownStream,
     UoroError,
 )
+from uoro.learning.glance import glance, known_values
 from uoro.learning.learner import Learner, plan_of
 from uoro.learning.spec import StreamSpec
 from uoro.limits import Limits
@@ -284,6 +288,15 @@ class Engine:
     def results(self, stream: str, limit: int) -> Future[list[Result]]:
         """The most recent results, newest last."""
         return self._read(stream, lambda learner: learner.results(limit))
+
+    def known_values(self, stream: str, limit: int) -> Future[KnownValues]:
+        """The number targets' newest known values at the recent places."""
+        return self._read(stream, lambda learner: known_values(learner, limit))
+
+    def glances(self, streams: Sequence[str]) -> Future[list[Glance | None]]:
+        """What a list shows of each stream, at most MAX_GLANCES of them; None for one that is gone or damaged."""
+        self._check_phase()
+        return self.runner.read_several(streams[: bounds.MAX_GLANCES], glance)
 
     def export(self, stream: str) -> Future[bytes]:
         """The whole model as one safetensors file. Fails with UnknownStream, StreamDamaged."""

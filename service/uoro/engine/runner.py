@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Condition, Event, Lock
 from typing import TypeVar
 
@@ -200,6 +201,42 @@ class Runner:
                 self._ready.notify()
         return future
 
+    def read_several(self, streams: Sequence[str], call: Callable[[Learner], T]) -> Future[list[T | None]]:
+        """Ask the same of several streams, each in its order; None for one gone or damaged. Raises Overloaded."""
+        future: Future[list[T | None]] = Future()
+        future.set_running_or_notify_cancel()
+        found: list[T | None] = [None] * len(streams)
+        failures: list[Exception] = []
+        num_left = len(streams)
+
+        def answer(place: int, stream: str) -> None:
+            nonlocal num_left
+            resident = self.shelf.streams.get(stream)
+            try:
+                if resident is not None and resident.learner is not None:
+                    found[place] = call(resident.learner)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
+                failures.append(error)
+            with self._lock:
+                self._num_reads -= 1
+                num_left -= 1
+                is_last = not num_left
+            if is_last and failures:
+                future.set_exception(failures[0])
+            elif is_last:
+                future.set_result(found)
+
+        with self._lock:
+            if self._num_reads + len(streams) > MAX_WAITING_READS:
+                raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
+            self._num_reads += len(streams)
+            for place, stream in enumerate(streams):
+                if self._lanes.push(stream, _Call(partial(answer, place, stream))):
+                    self._ready.notify()
+        if not streams:
+            future.set_result(found)
+        return future
+
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""
         is_done = Event()
@@ -228,14 +265,15 @@ class Runner:
             if not self._lanes.is_any_ready:
                 return False
             lane, pieces = self._lanes.take()
-        published: list[Results] = []
+        published: list[tuple[Results, Learn]] = []
         for piece in pieces:
             if isinstance(piece, _Call):
                 piece.do()
             elif piece.entry is None:
                 self._recall(lane.stream, piece)
             elif (results := self._apply(lane.stream, piece, piece.entry)) is not None:
-                published.append(results)
+                assert isinstance(piece.entry, Learn)  # noqa: S101 - nothing else has results
+                published.append((results, piece.entry))
         with self._lock:
             complete = [its for its in map(self._done, pieces) if its is not None]
             self._lanes.give_back(lane)
@@ -246,8 +284,8 @@ class Runner:
             self._on_room()
         for answer in complete:
             _complete(answer)
-        for results in published:
-            self._hub.publish(lane.stream, results)
+        for results, entry in published:
+            self._hub.publish(lane.stream, results, entry.observations)
         return True
 
     def _apply(self, stream: str, step: _Step, entry: Entry) -> Results | None:

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from uoro.domain import Observed, Result
+from uoro.domain import Observation, Observed, Result
 from uoro.errors import Overloaded
 
 
@@ -125,15 +125,15 @@ class Hub:
         self.unfollow(subscription, None)
         self._subscriptions.discard(subscription)
 
-    def publish(self, stream: str, results: Sequence[Result]) -> None:
-        """Hand results of a stream to whoever follows it; from any thread."""
+    def publish(self, stream: str, results: Sequence[Result], observations: Sequence[Observation]) -> None:
+        """Hand results of a stream, and the observations they are of, to whoever follows it; from any thread."""
         if (self._of_all or stream in self._by_stream) and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._fan_out, stream, results)
+            self._loop.call_soon_threadsafe(self._fan_out, stream, results, observations)
 
-    def _fan_out(self, stream: str, results: Sequence[Result]) -> None:
+    def _fan_out(self, stream: str, results: Sequence[Result], observations: Sequence[Observation]) -> None:
         followers = [*self._of_all, *self._by_stream.get(stream, ())]
         if followers:
-            for result in results:
-                told = Told(Observed(stream, result.seq, False, result))
+            for result, observation in zip(results, observations, strict=True):
+                told = Told(Observed(stream, result.seq, False, result, observation.x))
                 for subscription in followers:
                     subscription.offer(told)
