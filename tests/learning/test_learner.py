@@ -16,6 +16,7 @@ from uoro.learning.kernel.family import SIGNAL, TOTAL
 from uoro.learning.kernel.numeric.aggregation import BOUND, FORECAST, REGRET, VARIANCE, WEIGHT
 from uoro.learning.kernel.symbols.state import ADVANCING, PENDING
 from uoro.learning.learner import Learner
+from uoro.learning.mixture import Mixture
 from uoro.learning.spec import StreamSpec
 
 BATTERY = list(
@@ -335,3 +336,21 @@ def test_the_noise_of_the_estimate_is_told() -> None:
         assert learner.metrics().estimate_noise == noise
     deterministic = Learner.new(StreamSpec.parse({**number, "learner": {"name": "snap1"}}))
     assert (deterministic.metrics().estimate_noise, deterministic.metrics().estimate_weight) == (None, None)
+
+
+@pytest.mark.parametrize("num_fields", [1, 2])
+def test_weights_told_are_those_of_the_forecast(num_fields: int) -> None:
+    """The experts' forecasts, weighed as told, are the pending forecast; who does not speak has no weight."""
+    names = ["a", "b"][:num_fields]
+    learner = Learner.new(StreamSpec.parse({"fields": {name: {"type": "number"} for name in names}, "hidden_size": 4}))
+    chance = np.random.default_rng(0)
+    for step in range(150):
+        learner.observe(Observation({name: float(np.sin(step / 5) + chance.standard_normal()) for name in names}))
+    numbers = learner.numbers
+    assert isinstance(numbers, Mixture)
+    for i, name in enumerate(names):
+        weights = np.array(list(learner.metrics().expert_weights[name].values()))
+        assert weights.sum() == pytest.approx(1.0)
+        said = weights @ numbers.state.experts[i, FORECAST]
+        assert said == pytest.approx(numbers.said.plain[i], rel=1e-9)
+        assert (learner.metrics().expert_weights[name]["cross"] > 0) == (num_fields > 1)

@@ -125,11 +125,14 @@ class Mixture:
         paths.start(state.path, state.path_width, state.path_age, means, half)
 
     def weights(self) -> dict[str, dict[str, float]]:
-        """Weight of each expert, by target field."""
-        return {
-            name: dict(zip(EXPERTS, self.state.experts[i, WEIGHT].tolist(), strict=True))
-            for i, name in enumerate(self.fields[: self.num])
-        }
+        """Weight of each expert in the pending forecast, by target field; those that do not speak have none."""
+        is_awake = np.empty(len(EXPERTS), np.bool_)
+        told = {}
+        for i, name in enumerate(self.fields[: self.num]):
+            numbers.wake(self.state, i, is_awake)
+            weights = np.where(is_awake, self.state.experts[i, WEIGHT], 0.0)
+            told[name] = dict(zip(EXPERTS, (weights / max(weights.sum(), 1e-300)).tolist(), strict=True))
+        return told
 
     @property
     def num_resets(self) -> int:

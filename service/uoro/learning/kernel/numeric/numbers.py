@@ -154,7 +154,7 @@ def learn(s, values, h, slopes):
         if not row[SCALE] > 0:
             continue
         has_learned = True
-        _wake(s, i, is_awake)
+        wake(s, i, is_awake)
         error = s.mean[i] - value
         slope = (1.0 if error > 0 else (-1.0 if error < 0 else 0.0)) / row[SCALE]
         aggregation.learn(s.experts[i], s.mean[i], slope, LOG_PRIOR, is_awake)
@@ -194,7 +194,7 @@ def advance(s, values, t, is_calendar, is_learning, x):
             s.past[i, at:], s.past_change[i, at:], s.match[i], s.period[i], num,
             s.short[i], s.long[i], s.log[i], s.cross[i], s.stack[i],
         )  # fmt: skip
-        _wake(s, i, is_awake)
+        wake(s, i, is_awake)
         y = known(s.stats[i, LAST])
         s.readout_memory[i, rc.MIXED] = aggregation.mix(s.experts[i], y, is_awake, fc.NUM)
     rc.inputs(x, s.stats, num_targets, s.experts[:, FORECAST], s.memory, s.readout_memory, t, is_dated)
@@ -214,7 +214,7 @@ def finish(s, h):
         f = s.experts[i, FORECAST]
         error = least_squares.error_of(s.long[i])
         rc.forecast(f, row, s.readout_memory[i], s.readout[i, 0], s.stacked[i], s.corrected[i], h, error)
-        _wake(s, i, is_awake)
+        wake(s, i, is_awake)
         s.mean[i] = aggregation.mix(s.experts[i], y, is_awake, K)
         size = s.slots[0, seasons.SIZE]
         slot = -1
@@ -232,7 +232,7 @@ def finish(s, h):
 
 
 @jit
-def _wake(s, i, is_awake):
+def wake(s, i, is_awake):
     """Which experts of target i speak for the pending forecast."""
     for k in range(K):
         is_awake[k] = fc.is_awake(k, s.stats[i], s.memory[i], s.cross.size > 0)
