@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 240.0
 
 
 def free_port() -> int:
