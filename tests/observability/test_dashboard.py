@@ -86,7 +86,7 @@ def post_until(done: threading.Event, url: str) -> None:
     """A pump with two numbers and a category, a few observations a request; now and then one is refused."""
     path = f"{url}/v1/streams/{STREAM.replace('/', '%2F')}/observations"
     step = 0
-    with httpx.Client(timeout=10) as client:
+    with httpx.Client(timeout=READY_TIMEOUT_S) as client:
         while not done.wait(0.05):
             bodies = [
                 {"x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]}}
