@@ -30,7 +30,7 @@ def test_the_environment_and_a_file_are_read(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_there_is_a_worker_for_each_core_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset, the number of cores; set, what was said."""
-    assert Settings.load().runner_threads == os.cpu_count()
+    assert Settings.load().runner_threads == max((os.cpu_count() or 1) - 1, 1)
     monkeypatch.setenv("UORO_RUNNER_THREADS", "256")
     assert Settings.load().runner_threads == 256
 

@@ -72,10 +72,10 @@ class Settings(BaseSettings):
     )
     lease_ttl_s: float = Field(_LIMITS.lease_ttl_s, gt=0, description="seconds an owner may be silent")
     runner_threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=lambda: max((os.cpu_count() or 1) - 1, 1),
         ge=1,
         le=256,
-        description="threads that apply observations; unset: one for each core",
+        description="threads that apply observations; unset: one fewer than the machine has cores",
     )
     stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
