@@ -93,6 +93,12 @@ LEARNERS = {
     "behind one exact step GRU-64": one("gru", 64, BEHIND),
     "frozen LSTM-16": one("lstm", 16, {"name": "frozen"}),
 }
+PLOTTED = (
+    "default LSTM-64", "pair LSTM-64", "TBPTT(16) LSTM-64", "TBPTT(4) LSTM-64", "UORO rank 4 γ .95 GRU-64",
+    "UORO rank 8 RNN-24", "UORO rank 8 LSTM-16", "RTRL LSTM-16", "default LSTM-16", "pair LSTM-32",
+    "UORO rank 16 LSTM-16", "SnAp-1 LSTM-16", "TBPTT(16) LSTM-16",
+)  # fmt: skip
+"""Learners whose curves a picture shows, the longest run of each."""
 PLANS: dict[str, list[tuple[str, int, str, int]]] = {
     "quick": [
         ("brackets", 300_000, "behind one exact step LSTM-16", 1),
@@ -257,14 +263,20 @@ def plot(rows: list[dict[str, Any]], task: str, out: Path) -> None:
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "uoro"})
     figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     stream = TASKS[task](100, 0)
-    for row in (row for row in rows if row["task"] == task and row["seed"] == 0):
-        axes.plot((np.arange(NUM_POINTS) + 1) * row["steps"] / NUM_POINTS, row["curve"], label=row["learner"], lw=1.2)
+    longest = {}
+    for row in rows:
+        if row["task"] == task and row["seed"] == 0 and row["learner"] in PLOTTED:
+            best = longest.setdefault(row["learner"], row)
+            longest[row["learner"]] = max(best, row, key=lambda its: its["steps"])
+    for name in (name for name in PLOTTED if name in longest):
+        steps = (np.arange(NUM_POINTS) + 1) * longest[name]["steps"] / NUM_POINTS
+        axes.plot(steps, longest[name]["curve"], label=name, lw=1.2)
     axes.axhline(stream.floor, color="#222222", lw=0.8, ls="--", label="floor")
     if not math.isnan(stream.without_memory):
         axes.axhline(stream.without_memory, color="#999999", lw=0.8, ls=":", label="without memory")
     axes.set(xscale="log", xlabel="symbols", ylabel="bits per symbol", title=f"{task}, learned online")
     axes.set_ylim(stream.floor - 0.02, stream.floor * 1.3 if task == "brackets" else 0.4)
-    axes.legend(frameon=False, fontsize=7, loc="upper right")
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, metadata={"Date": None})
 
