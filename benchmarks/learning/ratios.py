@@ -1,7 +1,7 @@
 """All numeric streams against the last value and the peers of `baselines.json`, by its protocol, on the default spec.
 
     STREAMS_DATA_DIR=… python benchmarks/learning/ratios.py [--rows 12000] [--fields target|all] [--learner frozen]
-        [--cell lru] [--aggregation none] [--only-baselines]
+        [--cell lru] [--aggregation none] [--spec JSON] [--only-baselines]
 
 Prequential, one step ahead; the first 100 rows are unscored, but for the column `first`, rows 2 to 200. `mae` is the
 ratio
@@ -152,12 +152,14 @@ def main() -> None:
     parser.add_argument("--learner", help="in place of the default: frozen, snap1, rtrl, …")
     parser.add_argument("--cell", help="in place of the default: lru, lstm, rnn, linear")
     parser.add_argument("--aggregation", help="none: the recurrent model alone")
+    parser.add_argument("--spec", type=json.loads, default={}, help='more of a spec as JSON: {"hidden_size": 16}')
     parser.add_argument("--only-baselines", action="store_true", help="the series of baselines.json only")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     directory = Path(os.environ["STREAMS_DATA_DIR"])
     options: dict[str, Any] = {"learner": {"name": chosen.learner}} if chosen.learner else {}
     options |= {name: getattr(chosen, name) for name in ("cell", "aggregation") if getattr(chosen, name)}
+    options |= chosen.spec
     baselines = list(json.loads((directory / "baselines.json").read_text())["numeric"])
     streams = numeric_streams(directory)
     if chosen.only_baselines:

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from api_ground import SMALL, serving
-from key_ground import Clock, GuardedServer, KeyFile, guarded, made, ring
+from key_ground import Clock, GuardedServer, KeyFile, made, ring
 
 from uoro.access.key import id_of
 from uoro.api import audit
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """One guarded server for the tests of this file."""
-    with guarded(tmp_path_factory.mktemp("keys") / "keys.json") as ground:
-        yield ground
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> KeyFile:
-    """A key file of one's own."""
-    return KeyFile(tmp_path / "keys.json")
 
 
 def acts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

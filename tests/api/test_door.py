@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ from key_ground import GuardedServer, anonymous, guarded, made
 
 from uoro.api.docs import policy_of
 from uoro.api.door import UNREAD_BODY_BYTES
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """One guarded server for the tests of this file."""
-    with guarded(tmp_path_factory.mktemp("keys") / "keys.json") as ground:
-        yield ground
 
 
 def test_every_changed_character_of_a_key_is_noticed(ground: GuardedServer) -> None:

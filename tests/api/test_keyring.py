@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from api_ground import serving
-from key_ground import Clock, GuardedServer, KeyFile, guarded, ring
+from key_ground import Clock, GuardedServer, KeyFile, ring
 
 from uoro.access.key import new_token
 from uoro.api import keyring
 from uoro.api.keyring import Keyring
 from uoro.api.problems import Unauthorized
 from uoro.errors import InvalidKeyFile
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """One guarded server for the tests of this file."""
-    with guarded(tmp_path_factory.mktemp("keys") / "keys.json") as ground:
-        yield ground
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> KeyFile:
-    """A key file of one's own."""
-    return KeyFile(tmp_path / "keys.json")
 
 
 def test_comparison_takes_constant_time_and_always_happens(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:

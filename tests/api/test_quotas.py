@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,6 @@ from uoro.api.door import Door
 from uoro.api.problems import RateLimited
 from uoro.api.quota import BYTES, OBSERVATIONS
 from uoro.api.tickets import Tickets
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """One guarded server for the tests of this file."""
-    with guarded(tmp_path_factory.mktemp("keys") / "keys.json") as ground:
-        yield ground
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> KeyFile:
-    """A key file of one's own."""
-    return KeyFile(tmp_path / "keys.json")
 
 
 def test_observations_a_second_at_the_limit_and_one_past(ground: GuardedServer) -> None:

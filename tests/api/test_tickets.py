@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from api_ground import serving
-from key_ground import Clock, GuardedServer, KeyFile, anonymous, guarded, made, ring
+from key_ground import Clock, GuardedServer, KeyFile, anonymous, made, ring
 from starlette.websockets import WebSocketDisconnect
 
 from uoro import limits
@@ -16,19 +13,6 @@ from uoro.api.principal import Principal
 from uoro.api.problems import Unauthorized
 from uoro.api.tickets import Tickets
 from uoro.errors import Overloaded
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """One guarded server for the tests of this file."""
-    with guarded(tmp_path_factory.mktemp("keys") / "keys.json") as ground:
-        yield ground
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> KeyFile:
-    """A key file of one's own."""
-    return KeyFile(tmp_path / "keys.json")
 
 
 def ticketed(file: KeyFile, clock: Clock) -> tuple[Tickets, Keyring, Principal]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from uoro.learning.alone import Alone
 from uoro.learning.block import Block, Layout
 from uoro.learning.kernel.alone import intervals, seasons
-from uoro.learning.kernel.alone import statistics as columns
+from uoro.learning.kernel.numeric import statistics as columns
 from uoro.learning.spec import StreamSpec
 
 FIELDS = {

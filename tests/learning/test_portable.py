@@ -18,9 +18,10 @@ from uoro.domain import Model, Observation
 from uoro.errors import CorruptRecord, InvalidImport
 from uoro.learning.kernel.alone import seasons
 from uoro.learning.kernel.alone.intervals import ERROR, LOW
-from uoro.learning.kernel.alone.statistics import COUNT, MEAN, VARIANCE
 from uoro.learning.kernel.numeric import paths
+from uoro.learning.kernel.numeric import seasons as clock
 from uoro.learning.kernel.numeric.intervals import CHANGE_BIN, SLOT
+from uoro.learning.kernel.numeric.statistics import COUNT, MEAN, VARIANCE
 from uoro.learning.kernel.symbols.state import (
     KNOWN,
     LENGTH,
@@ -277,10 +278,10 @@ HOSTILE_ALONE = {
     "no quantile": put("numbers.errors", np.nan, (0, LOW)),
     "too many slots": put("numbers.sizes", seasons.MAX_SLOTS + 1),
     "negative slots": put("numbers.sizes", -1),
-    "no step": put("numbers.clock", np.nan, seasons.STEP),
+    "no step": put("numbers.clock", np.nan, clock.STEP),
     "negative count of observations": put("numbers.clock", -1.0, seasons.COUNT),
     "count of observations beyond every integer": put("numbers.clock", 1e300, seasons.COUNT),
-    "infinite time": put("numbers.clock", -np.inf, seasons.NEWEST),
+    "infinite time": put("numbers.clock", -np.inf, clock.NEWEST),
 }
 
 

@@ -179,7 +179,7 @@ class Runner:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
 
-        def answer() -> None:
+        def answer(position: int) -> None:
             resident = self.shelf.streams.get(stream)
             try:
                 if resident is None:
@@ -189,16 +189,8 @@ class Runner:
                 future.set_result(call(resident, resident.learner, position))
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 future.set_exception(error)
-            with self._lock:
-                self._num_reads -= 1
 
-        with self._lock:
-            if self._num_reads >= MAX_WAITING_READS:
-                raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
-            self._num_reads += 1
-            position = self._newest
-            if self._lanes.push(stream, _Call(answer)):
-                self._ready.notify()
+        self._push_reads([(stream, answer)])
         return future
 
     def read_several(self, streams: Sequence[str], call: Callable[[Learner], T]) -> Future[list[T | None]]:
@@ -209,7 +201,7 @@ class Runner:
         failures: list[Exception] = []
         num_left = len(streams)
 
-        def answer(place: int, stream: str) -> None:
+        def answer(place: int, stream: str, _: int) -> None:
             nonlocal num_left
             resident = self.shelf.streams.get(stream)
             try:
@@ -218,7 +210,6 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 failures.append(error)
             with self._lock:
-                self._num_reads -= 1
                 num_left -= 1
                 is_last = not num_left
             if is_last and failures:
@@ -226,16 +217,26 @@ class Runner:
             elif is_last:
                 future.set_result(found)
 
-        with self._lock:
-            if self._num_reads + len(streams) > MAX_WAITING_READS:
-                raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
-            self._num_reads += len(streams)
-            for place, stream in enumerate(streams):
-                if self._lanes.push(stream, _Call(partial(answer, place, stream))):
-                    self._ready.notify()
+        self._push_reads([(stream, partial(answer, place, stream)) for place, stream in enumerate(streams)])
         if not streams:
             future.set_result(found)
         return future
+
+    def _push_reads(self, reads: Sequence[tuple[str, Callable[[int], None]]]) -> None:
+        """Let each read take its turn in its stream's lane, with the position of the newest record before it."""
+
+        def count_off(read: Callable[[int], None], position: int) -> None:
+            read(position)
+            with self._lock:
+                self._num_reads -= 1
+
+        with self._lock:
+            if self._num_reads + len(reads) > MAX_WAITING_READS:
+                raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
+            self._num_reads += len(reads)
+            for stream, read in reads:
+                if self._lanes.push(stream, _Call(partial(count_off, read, self._newest))):
+                    self._ready.notify()
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""

@@ -53,7 +53,9 @@ class Resident:
         if model.version != STATE_VERSION:
             raise CorruptRecord(f"a state of version {model.version}; this server reads {STATE_VERSION}")
         learner = Learner.load(spec, model.state)
-        return cls(spec, model.labels, model.is_frozen, learner, position, born, learner.metrics().numeric_resets)
+        resident = cls(spec, model.labels, model.is_frozen, learner, position, born)
+        _, resident.num_resets = resident.health()
+        return resident
 
     def health(self) -> tuple[float | None, int]:
         """Recent skill, and how often the learner dropped non-finite values; cheap beside `Learner.metrics`."""

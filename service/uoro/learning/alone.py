@@ -12,21 +12,22 @@ import numpy as np
 
 from uoro.learning.block import Block, Part
 from uoro.learning.encoder import fields_of
-from uoro.learning.kernel.alone import forecast, inputs, run, seasons
-from uoro.learning.kernel.alone.statistics import LAST
+from uoro.learning.kernel.alone import forecast, inputs, run
 from uoro.learning.kernel.scoring import KINDS
-from uoro.learning.mixture import num_number_targets, season_of
+from uoro.learning.numbers import NumberTargets, loss_of, num_number_targets, season_of
 from uoro.learning.scoring import Score
 from uoro.learning.spec import StreamSpec
 
 
-class Alone:
+class Alone(NumberTargets):
     """All number targets of a stream, bound to its block.
 
     Attributes:
         mean, lower, upper: (T,) the pending forecast in the user's units; NaN where nothing can be said yet.
         outputs_each: rows of the core's readout that a target takes.
     """
+
+    state: forecast.State
 
     @staticmethod
     def parts(spec: StreamSpec) -> list[Part]:
@@ -55,22 +56,6 @@ class Alone:
     def init(self) -> None:
         """The state before the first observation."""
         forecast.init(self.state)
-
-    @property
-    def last(self) -> np.ndarray:
-        """(F,) newest known value of each number field, NaN before the first."""
-        return self.state.stats[:, LAST]
-
-    @property
-    def next_t(self) -> float | None:
-        """When the next observation is due, in epoch seconds; None without timestamps."""
-        t = float(seasons.due(self.state.clock))
-        return None if math.isnan(t) else t
-
-    @property
-    def is_calendar(self) -> bool:
-        """Whether the newest timestamp was a date."""
-        return bool(self.state.clock[seasons.IS_CALENDAR])
 
     @property
     def num_resets(self) -> int:
@@ -107,11 +92,6 @@ class Alone:
     def weights(self) -> dict[str, dict[str, float]]:
         """There is nothing to weigh."""
         return {}
-
-
-def loss_of(spec: StreamSpec) -> str:
-    """The loss of number targets that a spec means."""
-    return "huber" if spec.loss in {"auto", "categorical"} else spec.loss
 
 
 def num_outputs(spec: StreamSpec) -> int:

@@ -29,7 +29,8 @@ from uoro.learning.kernel.numeric import paths
 from uoro.learning.kernel.rows import NUM_HEAD
 from uoro.learning.kernel.running import Account
 from uoro.learning.kernel.scoring import WINDOW
-from uoro.learning.mixture import Mixture, num_number_targets
+from uoro.learning.mixture import Mixture
+from uoro.learning.numbers import num_number_targets
 from uoro.learning.results import Results
 from uoro.learning.ring import Ring
 from uoro.learning.spec import StreamSpec
@@ -175,7 +176,7 @@ class Learner:
         taken = 0
         while taken < len(observations):
             taken += fused.run(values[taken:], times[taken:], dates[taken:], rows[taken:], learn=learn)
-            if learn and self.seq % paths.EVERY == 0:
+            if learn:
                 self._follow_path()
 
     def _observe(self, observation: Observation, *, learn: bool) -> np.ndarray:

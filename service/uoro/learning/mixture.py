@@ -13,9 +13,10 @@ import numpy as np
 from uoro.learning.block import Block, Part
 from uoro.learning.encoder import fields_of
 from uoro.learning.kernel import grid, scoring
-from uoro.learning.kernel.numeric import numbers, paths, recurrent, run, seasons
+from uoro.learning.kernel.numeric import numbers, paths, recurrent, run
 from uoro.learning.kernel.numeric.aggregation import WEIGHT
 from uoro.learning.kernel.numeric.statistics import LAST, SCALE
+from uoro.learning.numbers import NumberTargets, loss_of, num_number_targets, season_of
 from uoro.learning.scoring import Score
 from uoro.learning.spec import StreamSpec
 
@@ -24,7 +25,7 @@ SAID = ("forecast.mean", "forecast.lower", "forecast.upper", "grid.decimals", "g
 """Parts of a block, in the order of `run.Said`."""
 
 
-class Mixture:
+class Mixture(NumberTargets):
     """All number targets of a stream, bound to its block.
 
     Attributes:
@@ -32,6 +33,7 @@ class Mixture:
         outputs_each: rows of the core's readout that a target takes; its readouts here are its own.
     """
 
+    state: numbers.State
     outputs_each = 0
 
     @staticmethod
@@ -51,14 +53,14 @@ class Mixture:
     def __init__(self, spec: StreamSpec, block: Block) -> None:
         self.num = num_number_targets(spec)
         self.fields = fields_of(spec, "number")
-        self.loss = "huber" if spec.loss in {"auto", "categorical"} else spec.loss
+        loss = loss_of(spec)
         self.is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
         self.season = season_of(spec)
         self.state = numbers.State(*(block[f"numbers.{name}"] for name in numbers.State._fields))
         self.said = run.Said(*(block[name] for name in SAID))
         self.mean, self.lower, self.upper = self.said[:3]
         # The mean squared error is least at the mean, which need not lie on the values' grid.
-        self.kind = run.Kind(scoring.KINDS[self.loss], self.is_alone, self.loss == "huber")
+        self.kind = run.Kind(scoring.KINDS[loss], self.is_alone, loss == "huber")
         self.slopes = np.zeros(spec.hidden_size, np.float32)
 
     def init(self) -> None:
@@ -66,22 +68,6 @@ class Mixture:
         numbers.init(self.state, self.season)
         for said in (self.mean, self.lower, self.upper):
             said[:] = np.nan
-
-    @property
-    def last(self) -> np.ndarray:
-        """(F,) newest known value of each number field, NaN before the first."""
-        return self.state.stats[:, LAST]
-
-    @property
-    def next_t(self) -> float | None:
-        """When the next observation is due, in epoch seconds; None without timestamps."""
-        t = float(seasons.due(self.state.clock))
-        return None if math.isnan(t) else t
-
-    @property
-    def is_calendar(self) -> bool:
-        """Whether the newest timestamp was a date."""
-        return bool(self.state.clock[seasons.IS_CALENDAR])
 
     def score(self, values: np.ndarray) -> Score:
         """Compare the pending forecast and the naive one with the values (T,) that came."""
@@ -138,15 +124,3 @@ class Mixture:
     def num_resets(self) -> int:
         """How many models had to begin anew because they were not finite."""
         return int(self.state.counts[numbers.RESETS])
-
-
-def num_number_targets(spec: StreamSpec) -> int:
-    """T, how many number fields are predicted."""
-    return sum(field.type == "number" and field.role == "target" for field in spec.fields.values())
-
-
-def season_of(spec: StreamSpec) -> int:
-    """The spec's season in the kernel's code."""
-    if spec.season == "auto":
-        return numbers.AUTO
-    return numbers.NONE if spec.season == "none" else spec.season

@@ -15,7 +15,7 @@ from uoro.learning.block import Block, Part
 from uoro.learning.categories import CategoryTarget, category_targets
 from uoro.learning.encoder import Encoder
 from uoro.learning.kernel.rows import ANOMALY, FLAGS, HAS_PREDICTION, IS_CALENDAR, LOSS, NUM_HEAD, SEQ, T
-from uoro.learning.mixture import num_number_targets
+from uoro.learning.numbers import num_number_targets
 from uoro.learning.results import TOP, Reader
 from uoro.learning.scoring import Forecast
 from uoro.learning.spec import StreamSpec

@@ -9,6 +9,7 @@ are a cell's two products, see `cells`):
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
 import torch
@@ -74,6 +75,27 @@ class Linearization(Protocol):
     def add_own_unit(self, out: Tensor) -> Tensor:
         """Add each parameter's immediate effect on its own unit to out (c, P), in place; returns it."""
         ...
+
+
+class Unfactored(ABC):
+    """The products with wᵀ∂F/∂θ where it has no smaller factors than itself."""
+
+    @abstractmethod
+    def theta_vjp(self, w: Tensor) -> Tensor:
+        """wᵀ∂F/∂θ (k, P) for each row of w (k, S)."""
+
+    def deltas(self, w: Tensor) -> Deltas:
+        """wᵀ∂F/∂θ itself."""
+        return Deltas(self.theta_vjp(w), w.new_zeros(len(w), 0))
+
+    def norms(self, deltas: Deltas) -> Tensor:
+        """(k,) norms of the rows of wᵀ∂F/∂θ."""
+        norms: Tensor = torch.linalg.vector_norm(deltas.x, dim=1)
+        return norms
+
+    def add_theta_vjp(self, out: Tensor, deltas: Deltas) -> Tensor:
+        """Add wᵀ∂F/∂θ to out (k, P), in place; returns it."""
+        return out.add_(deltas.x)
 
 
 class GatedLinearization:

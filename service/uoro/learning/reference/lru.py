@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from uoro.learning import noise
-from uoro.learning.reference.linearization import Deltas
+from uoro.learning.reference.linearization import Unfactored
 
 FLOOR = 2.0**-12
 LARGEST_NU = 3.0
@@ -83,7 +83,7 @@ class Lru:
         return LruLinearization(theta, previous, x, activations)
 
 
-class LruLinearization:
+class LruLinearization(Unfactored):
     """(3) at one step. A vector w = [w_h; w_re; w_im] acts on z through w_re + (1 - h'²) w_h and w_im alone.
 
     Attributes:
@@ -112,19 +112,6 @@ class LruLinearization:
         """Jᵀ w for each row of w (k, S): a sum over each unit's own block, so that J - D is zero to the last bit."""
         parts = w.view(len(w), 3, 1, -1) * self.own_unit()
         return parts.sum(1).view(len(w), -1)
-
-    def deltas(self, w: Tensor) -> Deltas:
-        """wᵀ∂F/∂θ itself."""
-        return Deltas(self.theta_vjp(w), w.new_zeros(len(w), 0))
-
-    def norms(self, deltas: Deltas) -> Tensor:
-        """(k,) norms of the rows of wᵀ∂F/∂θ."""
-        norms: Tensor = torch.linalg.vector_norm(deltas.x, dim=1)
-        return norms
-
-    def add_theta_vjp(self, out: Tensor, deltas: Deltas) -> Tensor:
-        """Add wᵀ∂F/∂θ to out (k, P), in place; returns it."""
-        return out.add_(deltas.x)
 
     def theta_vjp(self, w: Tensor) -> Tensor:
         """wᵀ∂F/∂θ (k, P) for each row of w (k, S)."""

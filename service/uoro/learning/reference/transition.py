@@ -19,7 +19,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from uoro.learning.reference.linearization import Deltas
+from uoro.learning.reference.linearization import Unfactored
 
 TransitionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(θ (P,), s (S,), x (I,)) → s' (S,)."""
@@ -79,7 +79,7 @@ class Transition:
         return new_state
 
 
-class RecordedLinearization:
+class RecordedLinearization(Unfactored):
     """∂F at one step, by autograd.
 
     Attributes:
@@ -112,19 +112,6 @@ class RecordedLinearization:
     def vjp(self, w: Tensor) -> Tensor:
         """Jᵀ w for each row of w (k, S)."""
         return w @ self.jacobian() if self._is_dense(w) else _products(self._output, self._point[1:], w)[0]
-
-    def deltas(self, w: Tensor) -> Deltas:
-        """wᵀ∂F/∂θ itself: in general it has no smaller factors."""
-        return Deltas(self.theta_vjp(w), w.new_zeros(len(w), 0))
-
-    def norms(self, deltas: Deltas) -> Tensor:
-        """(k,) norms of the rows of wᵀ∂F/∂θ."""
-        norms: Tensor = torch.linalg.vector_norm(deltas.x, dim=1)
-        return norms
-
-    def add_theta_vjp(self, out: Tensor, deltas: Deltas) -> Tensor:
-        """Add wᵀ∂F/∂θ to out (k, P), in place; returns it."""
-        return out.add_(deltas.x)
 
     def theta_vjp(self, w: Tensor) -> Tensor:
         """wᵀ∂F/∂θ (k, P) for each row of w (k, S)."""

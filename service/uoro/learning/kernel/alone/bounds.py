@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from uoro.learning.kernel.alone import intervals, seasons, statistics
+from uoro.learning.kernel.alone import intervals, seasons
 from uoro.learning.kernel.alone.forecast import State
+from uoro.learning.kernel.numeric import statistics
+from uoro.learning.kernel.numeric.seasons import NEWEST
 
 MAX_COUNT = 2**53
 
@@ -13,7 +15,7 @@ MAX_COUNT = 2**53
 def unsound_part(state: State) -> str | None:
     """Name of the first part that is not sound, or None. That nothing is infinite is known already."""
     stats, errors, clock = state.stats, state.errors, state.clock
-    told = np.delete(clock, seasons.NEWEST)
+    told = np.delete(clock, NEWEST)
     checks = {
         "stats": not np.isnan(stats[:, statistics.MEAN]).any() and _are_sizes(stats[:, statistics.VARIANCE :]),
         "errors": not np.isnan(errors).any() and _are_sizes(np.delete(errors, [intervals.LOW, intervals.HIGH], 1)),

@@ -25,8 +25,10 @@ from numba import uintp as U
 from uoro.learning.kernel import scoring
 from uoro.learning.kernel.alone import inputs, intervals, losses, seasons, statistics
 from uoro.learning.kernel.alone.intervals import ERROR, HIGH, LOW, UNIT
-from uoro.learning.kernel.alone.statistics import LAST, SCALE, VARIANCE, clip, known
+from uoro.learning.kernel.alone.statistics import clip
 from uoro.learning.kernel.jit import is_finite, jit
+from uoro.learning.kernel.numeric import statistics as columns
+from uoro.learning.kernel.numeric.statistics import LAST, SCALE, VARIANCE, known
 
 MAX_RESIDUAL = 20.0
 MAX_TARGET = 50.0
@@ -58,7 +60,7 @@ def shapes(num_fields: int, num_targets: int, *, has_season: bool) -> dict[str, 
 
 def init(s: State) -> None:
     """The state before the first observation, over zeroed memory."""
-    statistics.init(s.stats)
+    columns.init(s.stats)
     intervals.init(s.errors)
     seasons.init(s.clock, s.memory)
     for said in (s.mean, s.lower, s.upper):

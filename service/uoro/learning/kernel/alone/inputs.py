@@ -11,18 +11,10 @@ import math
 
 from numba import uintp as U
 
-from uoro.learning.kernel.alone.statistics import (
-    COUNT,
-    LAST,
-    MEAN,
-    PREVIOUS,
-    SCALE,
-    VARIANCE,
-    clip,
-    known,
-)
+from uoro.learning.kernel.alone.statistics import clip
 from uoro.learning.kernel.jit import jit
 from uoro.learning.kernel.numeric.seasons import DAY_S, WEEK_S
+from uoro.learning.kernel.numeric.statistics import COUNT, LAST, MEAN, PREVIOUS, SCALE, VARIANCE, known
 
 MAX_INPUT = 4.0
 MIN_VARIANCE = 1e-12  # in squares of the mean absolute change

@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numba import uintp as U
 
-from uoro.learning.kernel.alone.statistics import MIN_SCALE
 from uoro.learning.kernel.jit import jit
+from uoro.learning.kernel.numeric.statistics import MIN_SCALE
 
 ERROR, LOW, HIGH, COUNT, UNIT = range(5)
 NUM = 5

@@ -10,8 +10,8 @@ import numpy as np
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel import running
 from uoro.learning.kernel.alone import forecast as fc
-from uoro.learning.kernel.alone import seasons, statistics
 from uoro.learning.kernel.jit import jit
+from uoro.learning.kernel.numeric import seasons, statistics
 from uoro.learning.kernel.rows import NUM_HEAD
 
 

@@ -12,13 +12,13 @@ import math
 import numpy as np
 from numba import uintp as U
 
-from uoro.learning.kernel.alone.statistics import LAST, known
 from uoro.learning.kernel.jit import jit
-from uoro.learning.kernel.numeric.seasons import DAY_S, MAX_ABS_T_S, WEEK_S
+from uoro.learning.kernel.numeric.seasons import DAY_S, IS_CALENDAR, MAX_ABS_T_S, NEWEST, STEP, WEEK_S, due, vote
+from uoro.learning.kernel.numeric.statistics import LAST, known
 
 MAX_SLOTS = 512
-STEP, VOTES, NEWEST, IS_CALENDAR, COUNT = range(5)
-"""Of the clock (5,): usual step in seconds, votes for it, newest t, whether that was a date, observations."""
+COUNT = 4
+"""Of the clock (5,), observations; before it what `kernel.numeric.seasons` has."""
 
 
 def shapes(num_targets: int, *, is_kept: bool) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -34,12 +34,6 @@ def init(clock: np.ndarray, memory: np.ndarray) -> None:
     """The state before the first observation."""
     clock[NEWEST] = np.nan
     memory[:] = np.nan
-
-
-@jit
-def due(clock):
-    """When the next observation is due, in epoch seconds; NaN without timestamps."""
-    return clock[NEWEST] + clock[STEP]
 
 
 @jit
@@ -59,7 +53,7 @@ def advance(clock, sizes, memory, period, stats, values, t, is_calendar, ahead):
     elif abs(t) > MAX_ABS_T_S:
         t = np.nan
     if not math.isnan(t):
-        _vote(clock, t - clock[NEWEST])
+        vote(clock, t - clock[NEWEST])
         clock[NEWEST] = t
         clock[IS_CALENDAR] = 1.0 if is_calendar else 0.0
     if memory.shape[2] == 0:
@@ -86,20 +80,6 @@ def advance(clock, sizes, memory, period, stats, values, t, is_calendar, ahead):
             change = memory[lane, i, following] - before
             if not math.isnan(change):
                 ahead[i] = change
-
-
-@jit
-def _vote(clock, distance):
-    """Boyer and Moore's majority vote on the distance between observations: O(1), unmoved by gaps."""
-    if not distance > 0:
-        return
-    if clock[VOTES] <= 0:
-        clock[STEP] = distance
-        clock[VOTES] = 1.0
-    elif abs(distance - clock[STEP]) <= 0.01 * clock[STEP]:
-        clock[VOTES] = min(clock[VOTES] + 1.0, 1000.0)
-    else:
-        clock[VOTES] -= 1.0
 
 
 @jit

@@ -8,34 +8,24 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import uintp as U
 
 from uoro.learning.kernel.jit import jit
+from uoro.learning.kernel.numeric.statistics import (
+    COUNT,
+    LAST,
+    MAX_JUMP,
+    MEAN,
+    MEAN_RATE,
+    MIN_SCALE,
+    PREVIOUS,
+    SCALE,
+    SCALE_RATE,
+    VARIANCE,
+)
 
-LAST, PREVIOUS, MEAN, VARIANCE, SCALE, COUNT = range(6)
 NUM = 6
-"""Columns of the state (F, NUM), float64: newest known value and the one before it, NaN before the first; mean and
-variance of the values; mean absolute change; values learned from."""
-
-MEAN_RATE = 0.002
-SCALE_RATE = 0.005
-MAX_JUMP = 20.0  # one increment moves the scale by at most so many scales
-MIN_SCALE = 1e-60
-"""Changes below this count as none: dividing by them would leave the range of numbers."""
-
-
-def init(stats: np.ndarray) -> None:
-    """The state (F, NUM) before the first observation."""
-    stats[:] = 0.0
-    stats[:, LAST] = np.nan
-    stats[:, PREVIOUS] = np.nan
-
-
-@jit
-def known(value):
-    """The value, 0 where it is missing."""
-    return 0.0 if math.isnan(value) else value
+"""Columns of the state (F, NUM), float64: the first of `kernel.numeric.statistics`."""
 
 
 @jit

@@ -58,7 +58,7 @@ def tick(clock, slots, slot_last, slot_mean, t, is_calendar):
     if abs(t) > MAX_ABS_T_S:
         t = np.nan
     if not math.isnan(t):
-        _vote(clock, t - clock[NEWEST])
+        vote(clock, t - clock[NEWEST])
         clock[NEWEST] = t
         clock[IS_CALENDAR] = 1.0 if is_calendar else 0.0
     if slot_last.shape[1] == 0:
@@ -86,7 +86,8 @@ def tick(clock, slots, slot_last, slot_mean, t, is_calendar):
 
 
 @jit
-def _vote(clock, distance):
+def vote(clock, distance):
+    """Boyer and Moore's majority vote on the distance between observations: O(1), unmoved by gaps."""
     if not distance > 0:
         return
     if clock[VOTES] <= 0:
