@@ -16,7 +16,7 @@ from uoro.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from uoro.store.protocol import LogBounds, LogRecord, Snapshot, Store, StoredSnapshots
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, Store, StoredHeadings, StoredSnapshots
 from uoro.store.records import OVERHEAD_BYTES
 
 BIG_BYTES = 64 * 2**20 + 1
@@ -28,9 +28,14 @@ def everything(store: Store) -> tuple[object, ...]:
     return (
         bounds,
         list(store.read_log(bounds.first)),
-        sorted(store.snapshots(), key=lambda stored: stored.stream),
+        [(stored, store.snapshots_of(stored.stream)) for stored in headings_by_stream(store)],
         {name: store.read_named("s", name) for name in store.names("s")},
     )
+
+
+def headings_by_stream(store: Store) -> list[StoredHeadings]:
+    """What is told of all streams, in the order of their ids."""
+    return sorted(store.headings(), key=lambda stored: stored.stream)
 
 
 def filled(ground: Ground) -> tuple[Store, int]:
@@ -214,14 +219,13 @@ def test_two_generations_newest_first(ground: Ground) -> None:
 def test_a_damaged_generation_is_told_and_the_other_read(
     ground: Ground, ages: tuple[int, ...], left: tuple[bytes, ...]
 ) -> None:
-    """Damage is counted instead of raised; what is intact comes back, by stream and among all."""
+    """Damage is counted instead of raised; what is intact comes back."""
     store, _ = filled(ground)
     for age in ages:
         ground.damage_generation("s", age)
     stored = store.snapshots_of("s")
     assert tuple(generation.payload for generation in stored.generations) == left
     assert stored.num_damaged == len(ages)
-    assert list(store.snapshots()) == [stored]
 
 
 def test_a_generation_after_damage_is_the_newest(ground: Ground) -> None:
@@ -233,15 +237,42 @@ def test_a_generation_after_damage_is_the_newest(ground: Ground) -> None:
 
 
 def test_all_streams_are_told_once(ground: Ground) -> None:
-    """Every stream with generations is among the snapshots once, whatever its id contains."""
+    """Every stream with generations is among the headings once, whatever its id contains."""
     store = ground.open()
     epoch = store.acquire("a")
     streams = {f"plant/{number}:a.b_c-d" for number in range(250)}
     for stream in streams:
-        store.put_snapshot(epoch, Snapshot(stream, 1, stream.encode()))
-    found = [stored.generations[0] for stored in store.snapshots()]
-    assert sorted(snapshot.stream for snapshot in found) == sorted(streams)
-    assert all(snapshot.payload == snapshot.stream.encode() for snapshot in found)
+        store.put_snapshot(epoch, Snapshot(stream, 1, b"", stream.encode()))
+    assert headings_by_stream(store) == [
+        StoredHeadings(stream, Heading(1, stream.encode()), None) for stream in sorted(streams)
+    ]
+
+
+def test_headings_are_those_of_the_newest_two(ground: Ground) -> None:
+    """Each generation keeps its own heading, newest first, whichever was written last."""
+    store = ground.open()
+    epoch = store.acquire("a")
+    headings: list[Heading | None] = [None]
+    for position in (5, 9, 9, 12):
+        heading = Heading(position, b"about %d" % len(headings))
+        headings.append(heading)
+        store.put_snapshot(epoch, Snapshot("s", position, b"", heading.content))
+        assert list(store.headings()) == [StoredHeadings("s", heading, headings[-2])]
+
+
+@pytest.mark.parametrize("age", [0, 1])
+def test_a_damaged_heading_is_none(ground: Ground, age: int) -> None:
+    """A heading that fails its checksum is not told; its generation and the other heading are as they were."""
+    store, epoch = filled(ground)
+    before = store.snapshots_of("s")
+    found = [Heading(2, b""), Heading(1, b"")]
+    assert list(store.headings()) == [StoredHeadings("s", *found)]
+    ground.damage_heading("s", age)
+    told = [None if place == age else heading for place, heading in enumerate(found)]
+    assert list(store.headings()) == [StoredHeadings("s", *told)]
+    assert store.snapshots_of("s") == before
+    store.put_snapshot(epoch, Snapshot("s", 3, b"three", b"h"))
+    assert next(iter(store.headings())).newest == Heading(3, b"h")
 
 
 def test_deleted_snapshots_are_gone(ground: Ground) -> None:
@@ -253,7 +284,7 @@ def test_deleted_snapshots_are_gone(ground: Ground) -> None:
         assert store.snapshots_of("s") == StoredSnapshots("s", (), 0)
         assert store.names("s") == []
         assert store.read_named("s", "kept") is None
-        assert [stored.stream for stored in store.snapshots()] == ["t"]
+        assert [stored.stream for stored in store.headings()] == ["t"]
 
 
 # 6 Trim

@@ -40,7 +40,7 @@ def certain_refusal(error: pytest.ExceptionInfo[StoreUnavailable]) -> bool:
 @pytest.mark.parametrize("loss", Loss)
 def test_a_lost_append_is_unknown_and_never_repeated(remote_ground: RedisGround, tmp_path: Path, loss: Loss) -> None:
     """A lost reply leaves the record once, a lost request leaves none; reading back tells which it was."""
-    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_1_append")
+    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_2_append")
     try:
         epoch = store.acquire("a")
         store.append(epoch, 1, b"first")
@@ -61,7 +61,7 @@ def test_a_lost_append_is_unknown_and_never_repeated(remote_ground: RedisGround,
 
 def test_a_late_append_after_a_fence_is_refused(remote_ground: RedisGround, tmp_path: Path) -> None:
     """An append that arrives after the fence leaves nothing; without a fence it would have landed."""
-    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_1_append")
+    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_2_append")
     try:
         epoch = store.acquire("a")
         proxy.script += [Loss.REQUEST, Loss.REQUEST]
@@ -84,7 +84,7 @@ def test_a_late_append_after_a_fence_is_refused(remote_ground: RedisGround, tmp_
 
 def test_a_late_take_or_fence_deposes_nobody(remote_ground: RedisGround, tmp_path: Path) -> None:
     """A take and a fence that were repeated because they seemed lost arrive after all, and change nothing."""
-    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_1_take")
+    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_2_take")
     try:
         proxy.script.append(Loss.REQUEST)
         with pytest.raises(OutcomeUnknown):
@@ -96,7 +96,7 @@ def test_a_late_take_or_fence_deposes_nobody(remote_ground: RedisGround, tmp_pat
         store.close()
         proxy.close()
     (tmp_path / "proxy.sock").unlink()
-    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_1_fence")
+    store, proxy = behind_proxy(remote_ground, tmp_path, b"uoro_2_fence")
     try:
         proxy.script += [Loss.REQUEST, Loss.REPLY]
         for _ in range(2):
@@ -192,7 +192,7 @@ def test_a_full_server_can_be_relieved(server: RedisServer) -> None:
         store.trim(epoch, 2)
         store.delete_snapshots(epoch, "s")
     assert store.bounds().size_bytes == 0
-    assert list(store.snapshots()) == []
+    assert list(store.headings()) == []
     store.close()
 
 
@@ -220,7 +220,7 @@ def test_a_user_of_few_commands_suffices(server: RedisServer) -> None:
     epoch = few.acquire("a")
     few.append(epoch, 1, b"x")
     few.put_snapshot(epoch, Snapshot("s", 1, b""))
-    assert [stored.stream for stored in few.snapshots()] == ["s"]
+    assert [stored.stream for stored in few.headings()] == ["s"]
     assert few.durability() == {
         "appendonly": "unknown",
         "appendfsync": "unknown",
@@ -253,7 +253,7 @@ def test_an_address_that_cannot_be_understood_is_an_invalid_setting(url: str) ->
 
 def test_options_in_the_address_do_not_bring_retries_back(server: RedisServer, tmp_path: Path) -> None:
     """An address that asks for retries and decoded replies still appends once and reads bytes."""
-    proxy = ScriptedProxy(server.socket, tmp_path / "proxy.sock", b"uoro_1_append")
+    proxy = ScriptedProxy(server.socket, tmp_path / "proxy.sock", b"uoro_2_append")
     url = f"{proxy.url}?retry_on_timeout=yes&decode_responses=True&health_check_interval=1&protocol=3"
     store = RedisStore(url, "0", timeout_s=5, lease_ttl_s=5)
     try:

@@ -7,24 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uoro.errors import CorruptRecord
-from uoro.store.protocol import LogRecord, Snapshot
+from uoro.store.protocol import Heading, LogRecord, Snapshot
 from uoro.store.records import (
     OVERHEAD_BYTES,
     decode_generation,
+    decode_heading,
     decode_log_record,
     decode_named,
     encode_generation,
+    encode_heading,
     encode_log_record,
     encode_named,
 )
 
 LOG = encode_log_record(LogRecord(7, 3, b"payload"))
 GENERATION = encode_generation(Snapshot("a/b:c", 9, b"payload"))
+HEADING = encode_heading(Snapshot("a/b:c", 9, b"payload", b"heading"))
 NAMED = encode_named("a/b:c", "before ü", b"payload")
 
 READERS = {
     "log": (LOG, lambda raw: decode_log_record(raw, 7)),
     "generation": (GENERATION, lambda raw: decode_generation(raw, "a/b:c")),
+    "heading": (HEADING, lambda raw: decode_heading(raw, "a/b:c")),
     "named": (NAMED, lambda raw: decode_named(raw, "a/b:c", "before ü")),
 }
 
@@ -42,6 +46,9 @@ def test_log_record_comes_back(position: int, epoch: int, payload: bytes) -> Non
 def test_snapshots_come_back(stream: str, name: str, position: int, payload: bytes) -> None:
     """What was encoded is decoded, for every stream, name, position and payload."""
     snapshot = Snapshot(stream, position, payload)
+    assert decode_heading(encode_heading(Snapshot(stream, position, b"", payload)), stream) == Heading(
+        position, payload
+    )
     assert decode_generation(encode_generation(snapshot), stream) == snapshot
     assert decode_named(encode_named(stream, name, payload), stream, name) == payload
 

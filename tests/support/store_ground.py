@@ -20,6 +20,7 @@ class Ground(Protocol):
     def open(self, lease_ttl_s: float = 0.2) -> Store: ...
     def restart(self) -> None: ...
     def damage_generation(self, stream: str, age: int) -> None: ...
+    def damage_heading(self, stream: str, age: int) -> None: ...
     def damage_named(self, stream: str, name: str) -> None: ...
     def replace_record(self, position: int, change: Callable[[bytes], bytes | None]) -> None: ...
 
@@ -42,6 +43,10 @@ class MemoryGround:
     def damage_generation(self, stream: str, age: int) -> None:
         generations = self.shelf.generations[stream]
         generations[age] = flip_last_bit(generations[age])
+
+    def damage_heading(self, stream: str, age: int) -> None:
+        headings = self.shelf.headings[stream]
+        headings[age] = flip_last_bit(headings[age])
 
     def damage_named(self, stream: str, name: str) -> None:
         self.shelf.named[stream][name] = flip_last_bit(self.shelf.named[stream][name])
@@ -72,9 +77,15 @@ class RedisGround:
         return store
 
     def damage_generation(self, stream: str, age: int) -> None:
+        self._damage_slot(stream, age, b"")
+
+    def damage_heading(self, stream: str, age: int) -> None:
+        self._damage_slot(stream, age, b"heading_")
+
+    def _damage_slot(self, stream: str, age: int, prefix: bytes) -> None:
         key = self.keys.generations(stream)
         newest = self.client.hget(key, "newest")
-        slot = newest if age == 0 else {b"a": b"b", b"b": b"a"}[newest]
+        slot = prefix + (newest if age == 0 else {b"a": b"b", b"b": b"a"}[newest])
         self.client.hset(key, slot, flip_last_bit(self.client.hget(key, slot)))
 
     def damage_named(self, stream: str, name: str) -> None:

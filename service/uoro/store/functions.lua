@@ -1,4 +1,4 @@
-#!lua name=uoro_1
+#!lua name=uoro_2
 
 -- Every write of the store. Rules:
 -- 1. The server neither rolls back nor retries: all checks come before the first write, and what can still
@@ -115,13 +115,13 @@ local function trim(keys, args)
   return {'OK'}
 end
 
--- KEYS owner streams generations; ARGS epoch, stream, record. Replaces the older slot and tells which.
+-- KEYS owner streams generations; ARGS epoch, stream, record, heading. Replaces the older slot and tells which.
 local function put_generation(keys, args)
   if not is_current(keys[1], args[1]) then
     return stale(keys[1])
   end
   local slot = redis.call('HGET', keys[3], 'newest') == 'a' and 'b' or 'a'
-  redis.call('HSET', keys[3], slot, args[3], 'newest', slot)
+  redis.call('HSET', keys[3], slot, args[3], 'heading_' .. slot, args[4], 'newest', slot)
   redis.call('SADD', keys[2], args[2])
   return {'OK', slot}
 end
@@ -133,7 +133,7 @@ local function drop_generation(keys, args)
     return stale(keys[1])
   end
   redis.call('HSET', keys[2], 'newest', args[2] == 'a' and 'b' or 'a')
-  redis.call('HDEL', keys[2], args[2])
+  redis.call('HDEL', keys[2], args[2], 'heading_' .. args[2])
   return {'OK'}
 end
 
@@ -156,19 +156,19 @@ local function delete_snapshots(keys, args)
   return {'OK'}
 end
 
-redis.register_function('uoro_1_append', append)
-redis.register_function('uoro_1_put_generation', put_generation)
-redis.register_function('uoro_1_put_named', put_named)
+redis.register_function('uoro_2_append', append)
+redis.register_function('uoro_2_put_generation', put_generation)
+redis.register_function('uoro_2_put_named', put_named)
 
 -- These free memory or take next to none: a full server must still let them in.
 local function register_for_full_server(name, callback)
   redis.register_function{function_name = name, callback = callback, flags = {'allow-oom'}}
 end
 
-register_for_full_server('uoro_1_take', take)
-register_for_full_server('uoro_1_fence', fence)
-register_for_full_server('uoro_1_renew', renew)
-register_for_full_server('uoro_1_release', release)
-register_for_full_server('uoro_1_trim', trim)
-register_for_full_server('uoro_1_drop_generation', drop_generation)
-register_for_full_server('uoro_1_delete_snapshots', delete_snapshots)
+register_for_full_server('uoro_2_take', take)
+register_for_full_server('uoro_2_fence', fence)
+register_for_full_server('uoro_2_renew', renew)
+register_for_full_server('uoro_2_release', release)
+register_for_full_server('uoro_2_trim', trim)
+register_for_full_server('uoro_2_drop_generation', drop_generation)
+register_for_full_server('uoro_2_delete_snapshots', delete_snapshots)

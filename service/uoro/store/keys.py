@@ -42,7 +42,7 @@ class Keys:
         return f"{{uoro:{self.shard}}}:streams"
 
     def generations(self, stream: str) -> str:
-        """Hash: the records `a` and `b`, and `newest`, which names one of them."""
+        """Hash: the records `a` and `b`, `heading_a` and `heading_b`, and `newest`, which names one of the two."""
         return f"{{uoro:{self.shard}}}:generations:{stream}"
 
     def named(self, stream: str) -> str:

@@ -16,9 +16,9 @@ which would write twice, and does not tell the second case from the fourth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
@@ -57,7 +57,10 @@ _REFUSAL_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # redis-py has no class f
 _UNKNOWN_COMMAND = "unknown command"
 _INSIDE_A_FUNCTION = "script: "
 _MISSING_FUNCTION = "Function not found"
-_PREFIX = "uoro_1_"
+_PREFIX = "uoro_2_"
+
+
+T = TypeVar("T")
 
 
 class Forbidden(StoreUnavailable):
@@ -97,6 +100,18 @@ class Link:
         """The reply to a command that changes nothing. Raises StoreUnavailable."""
         return self._call(command, StoreUnavailable)
 
+    def read_all(self, commands: Iterable[Sequence[str | bytes | int]]) -> list[Any]:
+        """The replies to commands that change nothing, sent together. Raises StoreUnavailable."""
+        several = list(commands)
+        if not several:
+            return []
+
+        def exchange(connection: Any) -> list[Any]:
+            connection.send_packed_command(connection.pack_commands(several))
+            return [connection.read_response() for _ in several]
+
+        return self._exchange(exchange, StoreUnavailable)
+
     def run(self, function: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> list[bytes]:
         """The reply of a function of the library. Raises StoreUnavailable, OutcomeUnknown.
 
@@ -122,6 +137,13 @@ class Link:
         self._pool.disconnect()
 
     def _call(self, command: Sequence[str | bytes | int], lost: type[StoreUnavailable]) -> Any:
+        def exchange(connection: Any) -> Any:
+            connection.send_command(*command)
+            return connection.read_response()
+
+        return self._exchange(exchange, lost, is_one=True)
+
+    def _exchange(self, exchange: Callable[[Any], T], lost: type[StoreUnavailable], *, is_one: bool = False) -> T:
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         try:
@@ -129,10 +151,9 @@ class Link:
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"no connection to Redis: {error}") from error
         try:
-            connection.send_command(*command)
-            return connection.read_response()
+            return exchange(connection)
         except (RedisError, OSError) as error:
-            if not isinstance(error, ResponseError):
+            if not (is_one and isinstance(error, ResponseError)):
                 connection.disconnect()
             raise _verdict(error, lost) from error
         except BaseException:

@@ -14,12 +14,14 @@ from enum import Enum
 
 from uoro.errors import CorruptRecord, OutcomeUnknown, PositionConflict, StaleEpoch, StoreUnavailable
 from uoro.store.lease import wait_for_lease
-from uoro.store.protocol import LogBounds, LogRecord, Snapshot, StoredSnapshots
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
+    decode_heading,
     decode_log_record,
     decode_named,
     encode_generation,
+    encode_heading,
     encode_log_record,
     encode_named,
 )
@@ -59,6 +61,7 @@ class MemoryShelf:
         self.next = 1
         self.log: dict[int, bytes] = {}
         self.generations: dict[str, list[bytes]] = {}
+        self.headings: dict[str, list[bytes]] = {}
         self.named: dict[str, dict[str, bytes]] = {}
 
 
@@ -155,16 +158,20 @@ class MemoryStore:
             shelf.first = max(shelf.first, before)
 
     def put_snapshot(self, epoch: int, snapshot: Snapshot) -> None:
-        record = encode_generation(snapshot)
+        record, heading = encode_generation(snapshot), encode_heading(snapshot)
         with self._shelf.lock:
-            generations = self._check(epoch).generations.setdefault(snapshot.stream, [])
-            generations.insert(0, record)
-            del generations[NUM_GENERATIONS:]
+            shelf = self._check(epoch)
+            for newest, slots in ((record, shelf.generations), (heading, shelf.headings)):
+                kept = slots.setdefault(snapshot.stream, [])
+                kept.insert(0, newest)
+                del kept[NUM_GENERATIONS:]
 
-    def snapshots(self) -> Iterator[StoredSnapshots]:
+    def headings(self) -> Iterator[StoredHeadings]:
         with self._shelf.lock:
-            streams = list(self._reach().generations)
-        return map(self.snapshots_of, streams)
+            found = [(stream, list(slots)) for stream, slots in self._reach().headings.items()]
+        for stream, slots in found:
+            newest, older, *_ = (*(_heading(raw, stream) for raw in slots), None, None)
+            yield StoredHeadings(stream, newest, older)
 
     def snapshots_of(self, stream: str) -> StoredSnapshots:
         with self._shelf.lock:
@@ -181,6 +188,7 @@ class MemoryStore:
         with self._shelf.lock:
             shelf = self._check(epoch)
             shelf.generations.pop(stream, None)
+            shelf.headings.pop(stream, None)
             shelf.named.pop(stream, None)
 
     def put_named(self, epoch: int, stream: str, name: str, payload: bytes) -> None:
@@ -215,6 +223,13 @@ class MemoryStore:
         if not shelf.since <= epoch == shelf.epoch:
             raise _stale(epoch, shelf.epoch)
         return shelf
+
+
+def _heading(raw: bytes, stream: str) -> Heading | None:
+    try:
+        return decode_heading(raw, stream)
+    except CorruptRecord:
+        return None
 
 
 def _stale(epoch: int, current: int) -> StaleEpoch:

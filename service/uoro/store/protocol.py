@@ -14,7 +14,8 @@ A *store* holds one *shard*: its epoch, its log and its snapshots.
    one fails its checksum or a position is missing; one below `first` or above `next` is missing, too.
 5. **Snapshots.** Each stream has at most two *generations*, the newest two written. `put_snapshot` replaces
    the older one and returns only when the new one is on disk and read back intact. Reading yields the
-   generations newest first and says which are damaged instead of raising.
+   generations newest first and says which are damaged instead of raising. Beside each generation lies its
+   *heading*, some bytes of the writer's that are read without it: `headings` tells those of all streams.
 6. **Trim.** `trim` forgets all records below a position; positions are never reused, and the next position
    survives trims and restarts.
 7. **Opaque bytes.** Payloads are bytes to the store; it wraps them with a version, their place and a CRC.
@@ -63,11 +64,12 @@ class LogBounds:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of one stream with everything up to `position` of the log applied."""
+    """The state of one stream with everything up to `position` of the log applied, and what its heading says."""
 
     stream: str
     position: int
     payload: bytes
+    heading: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,23 @@ class StoredSnapshots:
     stream: str
     generations: tuple[Snapshot, ...]
     num_damaged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What stands above a generation: the position up to which the log is applied in it, and the writer's bytes."""
+
+    position: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeadings:
+    """The headings of one stream's generations; None for one that is missing or damaged, or has no generation."""
+
+    stream: str
+    newest: Heading | None
+    older: Heading | None
 
 
 class Store(Protocol):
@@ -112,7 +131,7 @@ class Store(Protocol):
     def put_snapshot(self, epoch: int, snapshot: Snapshot) -> None:
         """Write a generation durably and verify it. Raises StaleEpoch, StoreUnavailable, CorruptRecord."""
 
-    def snapshots(self) -> Iterator[StoredSnapshots]:
+    def headings(self) -> Iterator[StoredHeadings]:
         """All streams that have snapshots, in no order. Raises StoreUnavailable."""
 
     def snapshots_of(self, stream: str) -> StoredSnapshots:

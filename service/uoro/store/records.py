@@ -1,10 +1,10 @@
-"""Record <-> bytes: one layout for log records, generations and named snapshots.
+"""Record <-> bytes: one layout for log records, generations, their headings and named snapshots.
 
     magic "UORO" | version u8 | kind u8 | place length u16 | position u64 | epoch u64 | payload length u64
     | place | payload | CRC-32 of all before, u32                                  (little-endian throughout)
 
 The *place* says where the record belongs: nothing for a log record, whose place is its position; the
-stream for a generation; stream and name for a named snapshot. It is inside the checksummed part and is
+stream for a generation and its heading; stream and name for a named snapshot. It is inside the checksummed part and is
 compared on reading, so intact bytes that turn up in the wrong place are refused like damaged ones.
 
 CRC-32 (zlib's, since the standard library has no CRC-32C) finds every error burst of up to 32 bits, hence
@@ -17,7 +17,7 @@ import struct
 import zlib
 
 from uoro.errors import CorruptRecord
-from uoro.store.protocol import LogRecord, Snapshot
+from uoro.store.protocol import Heading, LogRecord, Snapshot
 
 RECORD_VERSION = 1
 
@@ -27,6 +27,7 @@ _CRC = struct.Struct("<I")
 _KIND_LOG = 1
 _KIND_GENERATION = 2
 _KIND_NAMED = 3
+_KIND_HEADING = 4
 
 OVERHEAD_BYTES = _HEADER.size + _CRC.size
 
@@ -53,6 +54,17 @@ def decode_generation(raw: bytes, stream: str) -> Snapshot:
     """The generation that belongs to `stream`. Raises CorruptRecord."""
     position, _, payload = _unwrap(raw, _KIND_GENERATION, stream.encode(), f"a snapshot of stream {stream!r}")
     return Snapshot(stream, position, payload)
+
+
+def encode_heading(snapshot: Snapshot) -> bytes:
+    """The bytes of a generation's heading."""
+    return _wrap(_KIND_HEADING, snapshot.stream.encode(), snapshot.position, 0, snapshot.heading)
+
+
+def decode_heading(raw: bytes, stream: str) -> Heading:
+    """The heading of a generation that belongs to `stream`. Raises CorruptRecord."""
+    position, _, content = _unwrap(raw, _KIND_HEADING, stream.encode(), f"a heading of stream {stream!r}")
+    return Heading(position, content)
 
 
 def encode_named(stream: str, name: str, payload: bytes) -> bytes:

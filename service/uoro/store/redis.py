@@ -13,8 +13,8 @@ Decisions:
 - **An owner's earlier epochs may still renew, release and fence** (a fence whose reply was lost can be
   repeated; a renewal crossing a fence is no reason to stop), but they may not write.
 - **Every entry carries the bytes before it**, so that the log's length is a subtraction, trims included.
-- **Generations are two slots of a hash**; a put replaces the older slot and flips `newest` in one step, then
-  reads the slot back. One that does not come back intact is dropped again, so that the next put does not
+- **Generations are two slots of a hash**, each with its heading; a put replaces the older slot and flips `newest`
+  in one step, then reads the slot back. One that does not come back intact is dropped again, so that the next put does not
   replace the only good one.
 - **Durability is the server's**: with `appendonly yes` and `appendfsync always` it answers after the flush.
   `durability` tells whether that is so; a server set otherwise is not refused here.
@@ -33,19 +33,21 @@ from uoro.errors import CorruptRecord, PositionConflict, StaleEpoch
 from uoro.store.keys import Keys
 from uoro.store.lease import wait_for_lease
 from uoro.store.link import Forbidden, Link
-from uoro.store.protocol import LogBounds, LogRecord, Snapshot, StoredSnapshots
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
+    decode_heading,
     decode_log_record,
     decode_named,
     encode_generation,
+    encode_heading,
     encode_log_record,
     encode_named,
 )
 
 PAGE_BYTES = 8 * 2**20
 MAX_PAGE_RECORDS = 256
-SCAN_STREAMS = 100
+SCAN_STREAMS = 500
 
 
 class RedisStore:
@@ -128,8 +130,8 @@ class RedisStore:
 
     def put_snapshot(self, epoch: int, snapshot: Snapshot) -> None:
         key = self._keys.generations(snapshot.stream)
-        record = encode_generation(snapshot)
-        slot = self._write("put_generation", (self._keys.streams, key), epoch, snapshot.stream, record)[1]
+        record, heading = encode_generation(snapshot), encode_heading(snapshot)
+        slot = self._write("put_generation", (self._keys.streams, key), epoch, snapshot.stream, record, heading)[1]
         if not self._is_intact(key, slot, record, snapshot.stream):
             self._write("drop_generation", (key,), epoch, slot)
             raise CorruptRecord(f"the snapshot of stream {snapshot.stream!r} was not read back as it was written")
@@ -144,15 +146,19 @@ class RedisStore:
             return False
         return True
 
-    def snapshots(self) -> Iterator[StoredSnapshots]:
+    def headings(self) -> Iterator[StoredHeadings]:
         seen: set[bytes] = set()  # a scan may tell the same stream twice
         cursor = b"0"
         while True:
-            cursor, streams = self._link.read("SSCAN", self._keys.streams, cursor, "COUNT", SCAN_STREAMS)
-            for stream in streams:
-                if stream not in seen:
-                    seen.add(stream)
-                    yield self.snapshots_of(stream.decode())
+            cursor, told = self._link.read("SSCAN", self._keys.streams, cursor, "COUNT", SCAN_STREAMS)
+            streams = [stream.decode() for stream in dict.fromkeys(told) if stream not in seen]
+            seen.update(told)
+            replies = self._link.read_all(
+                ("HMGET", self._keys.generations(stream), "newest", "heading_a", "heading_b") for stream in streams
+            )
+            for stream, (newest, a, b) in zip(streams, replies, strict=True):
+                headings = _heading(a, stream), _heading(b, stream)
+                yield StoredHeadings(stream, *(headings[::-1] if newest == b"b" else headings))
             if cursor == b"0":
                 return
 
@@ -229,6 +235,13 @@ class RedisStore:
         if reply[0] == b"POSITION":
             raise PositionConflict(int(reply[1]), int(arguments[0]))
         return reply
+
+
+def _heading(raw: bytes | None, stream: str) -> Heading | None:
+    try:
+        return None if raw is None else decode_heading(raw, stream)
+    except CorruptRecord:
+        return None
 
 
 def _record_of(entry: list[Any]) -> bytes:
