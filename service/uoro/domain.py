@@ -160,7 +160,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
         spec: the spec's JSON document, defaults included.
         state: "learning", "frozen", or "damaged" (set aside: its state or its past cannot be read).
         last_seq: place of the newest observation in the log; 0 before the first.
-        nbytes: length of its state in memory.
+        nbytes: length of its state.
+        is_resident: whether its state is in memory; else it lies in the store until somebody asks for it.
     """
 
     id: str
@@ -169,6 +170,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     state: str
     last_seq: int
     nbytes: int
+    is_resident: bool
 
 
 class NamedSnapshot(msgspec.Struct, frozen=True):
@@ -186,6 +188,7 @@ class Model(msgspec.Struct, frozen=True):
         spec: the spec's JSON document.
         state: the learner's block, as `Learner.dump` wrote it.
         version: of the block's layout (`learner.STATE_VERSION`).
+        is_new: it has seen nothing, so that its spec says all and `state` may be left out.
     """
 
     spec: dict[str, object]
@@ -193,3 +196,4 @@ class Model(msgspec.Struct, frozen=True):
     is_frozen: bool
     state: bytes
     version: int
+    is_new: bool = False

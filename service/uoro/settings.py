@@ -51,8 +51,9 @@ class Settings(BaseSettings):
     memory_budget_bytes: int = Field(
         _LIMITS.memory_budget_bytes,
         ge=2**20,
-        description="what all streams' states may take in memory, in bytes",
+        description="what streams' states may take in memory, in bytes; the others lie in Redis until asked for",
     )
+    max_streams: int = Field(_LIMITS.max_streams, ge=1, description="streams that may exist")
     snapshot_interval_s: float = Field(
         _LIMITS.snapshot_interval_s,
         gt=0,
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
             max_body_bytes=self.max_body_bytes,
             max_queue_observations=self.max_queue_observations,
             memory_budget_bytes=self.memory_budget_bytes,
+            max_streams=self.max_streams,
             snapshot_interval_s=self.snapshot_interval_s,
             max_log_records=self.max_log_records,
             store_timeout_s=self.store_timeout_s,

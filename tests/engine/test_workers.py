@@ -91,10 +91,14 @@ def test_any_number_of_workers_gives_the_bits_of_a_learner_alone(num_workers: in
         assert runner.settle(COMPILING_S)
         assert runner.applied == len(log)
     states = {stream: its.learner.dump() for stream, its in runner.shelf.streams.items() if its.learner}
-    assert states == {stream: reference(values).dump() for stream, values in seen.items()}
+    assert states == {stream: reference(values).dump() for stream, values in seen.items() if values}
     for stream, future in copies:
-        position, model = future.result(timeout=0)
-        assert model.state == reference(seen[stream][: lengths[position][stream]]).dump()
+        copied = future.result(timeout=0)
+        assert copied is not None
+        values = seen[stream][: lengths[copied.position][stream]]
+        assert copied.last_seq == len(values)
+        assert copied.model.is_new == (not values)
+        assert not values or copied.model.state == reference(values).dump()
     replayed = Shelf()
     for position, payload in enumerate(log, 1):
         for _ in replayed.apply(decode(payload), position):
@@ -191,6 +195,13 @@ class Piece:
     is_bulk: bool = False
 
 
+def enter(lanes: Lanes[Piece], stream: str, piece: Piece) -> None:
+    """Push a piece, and let workers at the lane if it is new."""
+    lane = lanes.push(stream, piece)
+    if lane is not None:
+        lanes.give_back(lane)
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 200), st.booleans()), max_size=40), st.randoms())
 def test_a_lane_keeps_its_order_and_is_with_one_worker(pushed: list[tuple[str, int, bool]], chance: object) -> None:
     """Any pushes, taken and given back by workers in any order: each stream's pieces come out as they went in."""
@@ -202,9 +213,9 @@ def test_a_lane_keeps_its_order_and_is_with_one_worker(pushed: list[tuple[str, i
         choice = chance.random()  # type: ignore[attr-defined]
         if rest and choice < 0.4:
             name, (stream, weight, is_bulk) = rest.pop(0)
-            lanes.push(stream, Piece(name, weight, is_bulk))
-        elif lanes.is_any_ready and choice < 0.7:
-            lane, pieces = lanes.take()
+            enter(lanes, stream, Piece(name, weight, is_bulk))
+        elif choice < 0.7 and (turn := lanes.take()) is not None:
+            lane, pieces = turn
             assert lane.stream not in {its.stream for its in taken}, "two workers have one stream"
             out.setdefault(lane.stream, []).extend(piece.name for piece in pieces)
             taken.append(lane)
@@ -220,16 +231,16 @@ def test_a_turn_is_bounded() -> None:
     """At the bound the pieces are one turn, one past it the last one waits."""
     for last, num in ((TURN_OBSERVATIONS - 1, 2), (TURN_OBSERVATIONS, 1)):
         lanes: Lanes[Piece] = Lanes()
-        lanes.push("s", Piece(1))
-        lanes.push("s", Piece(2, last))
+        enter(lanes, "s", Piece(1))
+        enter(lanes, "s", Piece(2, last))
         assert len(lanes.take()[1]) == num
 
 
 def test_live_goes_first_and_bulk_does_not_starve() -> None:
     """Bulk waits for so many live turns and not for one more."""
     lanes: Lanes[Piece] = Lanes()
-    lanes.push("bulk", Piece(0, is_bulk=True))
+    enter(lanes, "bulk", Piece(0, is_bulk=True))
     for number in range(LIVE_TURNS + 5):
-        lanes.push(f"s{number}", Piece(number))
+        enter(lanes, f"s{number}", Piece(number))
     order = [lanes.take()[0].stream for _ in range(LIVE_TURNS + 6)]
     assert order.index("bulk") == LIVE_TURNS

@@ -61,6 +61,7 @@ class Ground:
         )
         engine.recover()
         self.engine = engine
+        self.apply()
         return engine
 
     crash = begin
@@ -70,7 +71,11 @@ class Ground:
         while self.engine.committer.commit_once(0.0):
             if self.engine.committer.trouble is not None:
                 break
-        while self.engine.runner.apply_once(0.0):
+        self.apply()
+
+    def apply(self) -> None:
+        """Apply whatever was committed, bringing the learners that it takes."""
+        while self.engine.runner.apply_once(0.0) or self.engine.loader.load_once(0.0):
             pass
 
     def snapshot(self) -> None:
@@ -79,8 +84,7 @@ class Ground:
 
         def copy_now(stream: str) -> Future[Any]:
             future = copy(stream)
-            while self.engine.runner.apply_once(0.0):
-                pass
+            self.apply()
             return future
 
         self.engine.runner.copy = copy_now  # type: ignore[method-assign]
@@ -106,9 +110,8 @@ class Ground:
 
     def state(self, stream: str) -> bytes:
         """The bytes of a stream's model."""
-        learner = self.engine.runner.shelf.streams[stream].learner
-        assert learner is not None
-        return learner.dump()
+        state: bytes = self.done(self.engine.runner.read(stream, lambda _, learner: learner.dump()))
+        return state
 
     def tighten(self, **limits: float) -> None:
         """Change limits for the engines begun from here on."""

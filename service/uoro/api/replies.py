@@ -100,6 +100,7 @@ def stream_document(info: StreamInfo) -> dict[str, object]:
         "last_seq": info.last_seq,
         "expected_seq": info.last_seq + 1,
         "bytes": info.nbytes,
+        "resident": info.is_resident,
     }
 
 

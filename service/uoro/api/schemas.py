@@ -149,7 +149,8 @@ class Stream(_Shape):
     status: Literal["learning", "frozen", "damaged"]
     last_seq: int
     expected_seq: int = Field(description="the only seq that would be learned now")
-    bytes: int = Field(description="length of its state in memory")
+    bytes: int = Field(description="length of its state")
+    resident: bool = Field(description="whether its state is in memory; else it is in the store until it is needed")
     glance: Glance | None = Field(None, description="in lists that ask for it; null if the stream is damaged")
 
 

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from uoro.domain import StreamInfo
@@ -38,15 +38,18 @@ class Catalog:
     """All streams by id.
 
     Attributes:
-        nbytes: what all their states take.
+        nbytes: what all their states take, wherever they are.
+        resident: the streams whose states are in memory.
         damaged: streams whose state or past could not be read, or whose learner failed; they are set aside.
             The runner, which finds out, is the only one to change it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resident: Container[str] = frozenset()) -> None:
         self.nbytes = 0
+        self.resident = resident
         self.damaged: set[str] = set()
         self._streams: dict[str, Known] = {}
+        self._num_frozen = 0
         self._version = 0
         self._sorted: tuple[int, list[str]] = (0, [])
 
@@ -67,6 +70,7 @@ class Catalog:
             self._streams[stream] = known
         if (old is None) != (known is None):
             self._version += 1
+        self._num_frozen += (known is not None and known.is_frozen) - (old is not None and old.is_frozen)
         self.nbytes += (0 if known is None else known.nbytes) - (0 if old is None else old.nbytes)
 
     def commit(self, draft: Draft) -> None:
@@ -94,14 +98,15 @@ class Catalog:
     def describe(self, stream: str, known: Known) -> StreamInfo:
         """The public description of a stream."""
         spec = {} if known.spec is None else known.spec.document()
-        return StreamInfo(stream, spec, known.labels, self._state(stream, known), known.last_seq, known.nbytes)
+        state, is_resident = self._state(stream, known), stream in self.resident
+        return StreamInfo(stream, spec, known.labels, state, known.last_seq, known.nbytes, is_resident)
 
     def states(self) -> dict[str, int]:
         """How many streams are in each state."""
-        states = {"learning": 0, "frozen": 0, "damaged": 0}
-        for stream, known in self:
-            states[self._state(stream, known)] += 1
-        return states
+        damaged = [known for stream in list(self.damaged) if (known := self._streams.get(stream)) is not None]
+        num_frozen = self._num_frozen - sum(known.is_frozen for known in damaged)
+        num_learning = len(self._streams) - num_frozen - len(damaged)
+        return {"learning": num_learning, "frozen": num_frozen, "damaged": len(damaged)}
 
     def _state(self, stream: str, known: Known) -> str:
         if stream in self.damaged:

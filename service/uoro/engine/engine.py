@@ -1,11 +1,12 @@
 """The engine of one shard: it admits, logs, applies, answers, publishes, snapshots and recovers.
 
 Threads, each a loop around one call: the committer (queue → record on disk), the workers of the runner (record →
-learners → answers), the snapshotter, and the keeper of the lease. Tests make the same calls without threads.
+learners → answers), the loader (learners in and out of memory), the snapshotter, and the keeper of the lease. Tests
+make the same calls without threads.
 
     submit ─► Queue ─► Committer ═ append ═► Runner ─► futures, Hub, Meter
-                                              ▲ └─ copies ─► Snapshotter ═► store
-                                          reads
+                                            ▲ ▲ └─ copies ─► Snapshotter ═► store
+                                        reads └─── Loader ◄═════════════════╯
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from uoro.domain import (
 )
 from uoro.engine.catalog import Catalog
 from uoro.engine.committer import Committer
+from uoro.engine.entries import Entry
+from uoro.engine.loader import Loader
 from uoro.engine.meter import Meter, Status
 from uoro.engine.models import Models
 from uoro.engine.operations import (
@@ -44,9 +47,10 @@ from uoro.engine.outcomes import Outcomes
 from uoro.engine.ownership import Ownership
 from uoro.engine.planner import Planner
 from uoro.engine.queue import Queue
-from uoro.engine.recovery import recover
+from uoro.engine.recovery import Recovery
 from uoro.engine.runner import Runner
 from uoro.engine.snapshotter import Snapshotter
+from uoro.engine.specs import state_bytes
 from uoro.engine.subscriptions import Hub
 from uoro.engine.warmup import WarmUp
 from uoro.errors import (
@@ -59,7 +63,7 @@ from uoro.errors import (
     UoroError,
 )
 from uoro.learning.glance import glance, known_values
-from uoro.learning.learner import Learner, plan_of
+from uoro.learning.learner import Learner
 from uoro.learning.spec import StreamSpec
 from uoro.limits import Limits
 from uoro.store.protocol import Store
@@ -114,10 +118,13 @@ class Engine:
             limits,
             on_deleted=self._forget,
             on_room=self.queue.wake,
+            clock=clock,
         )
+        self.catalog.resident = self.runner.residency
         planner = Planner(limits, state_bytes, auto_create=auto_create)
         self.committer = Committer(store, self.ownership, self.queue, planner, self.catalog, self.runner, meter, clock)
         self.snapshotter = Snapshotter(store, self.ownership, self.runner, meter, limits, clock)
+        self.loader = Loader(store, self.runner, self.snapshotter, meter)
         self.models = Models(store, self.catalog, self.runner, self.snapshotter, self._submit)
         self._store = store
         self._limits = limits
@@ -127,7 +134,8 @@ class Engine:
         self._num_runners = num_runners
         self._phase = "not started"
         self._stopping = Event()  # the committer, the snapshotter and the keeper end
-        self._drained = Event()  # and then the runner, which the last snapshots still need
+        self._drained = Event()  # and then the runner and the loader, which the last snapshots still need
+        self._recovery: Recovery | None = None
         self._threads: list[Thread] = []
         self._runners: list[Thread] = []
 
@@ -150,28 +158,45 @@ class Engine:
         }
 
     def recover(self) -> None:
-        """Take the shard and read everything back. Raises Unavailable, StoreUnavailable, CorruptRecord."""
-        self._phase = "waiting for the store"
+        """Take the shard, read the headings of its streams, and hand the log behind them to the runner.
+
+        Raises Unavailable, StoreUnavailable, and then may be called again; CorruptRecord.
+        """
         start = time.perf_counter()
-        self.ownership.acquire()
-        self._phase = "recovering"
-        recovered = recover(self._store, self._clock(), self._say_progress)
-        self.runner.begin(recovered.shelf, recovered.bounds.next - 1)
-        self.committer.position = recovered.bounds.next
-        self.snapshotter.marks = recovered.marks
-        self.snapshotter.bounds = recovered.bounds
-        for stream in recovered.ended:
+        recovery = self._recovery
+        if recovery is None:
+            self._phase = "waiting for the store"
+            self.ownership.acquire()
+            self._phase = "recovering"
+            recovery = self._recovery = Recovery.begin(self._store, self._clock())
+            self.runner.begin(recovery.shelf, recovery.bounds.first - 1)
+            self.catalog.damaged.update(recovery.catalog.damaged)
+        recovery.follow(self._replay)
+        self.committer.position = recovery.bounds.next
+        self.snapshotter.begin(recovery.marks, recovery.bounds)
+        for stream in recovery.ended:
             self.snapshotter.forget(stream)
-        for stream, known in recovered.catalog:
+        for stream, known in recovery.catalog:
             self.catalog.put(stream, known)
-        self.catalog.damaged.update(recovered.catalog.damaged)
-        duration_s = time.perf_counter() - start
-        self.meter.recovered(duration_s, recovered.num_observations)
+        self.catalog.damaged.update(recovery.unreadable)
         _log.info(
-            "recovered %d streams, replayed %d observations in %.2f s",
-            len(self.catalog), recovered.num_observations, duration_s,
+            "recovered %d streams, %d observations to replay, in %.2f s",
+            len(self.catalog), recovery.num_observations, time.perf_counter() - start,
         )  # fmt: skip
+        self.loader.begin()
+        self.runner.once_settled(lambda: self._replayed(start))
+        self._recovery = None
         self._phase = RUNNING
+
+    def _replay(self, position: int, entries: list[Entry]) -> None:
+        if position % 1000 == 0:
+            self._phase = f"recovering: record {position}"
+        self.runner.replay(position, entries)
+
+    def _replayed(self, start: float) -> None:
+        duration_s, num_observations = time.perf_counter() - start, self.runner.num_replayed
+        self.meter.recovered(duration_s, num_observations)
+        _log.info("replayed %d observations in %.2f s", num_observations, duration_s)
 
     def start(self) -> None:
         """Recover on a thread of its own, then run; `is_ready` tells when. Tries again while the store is away."""
@@ -314,7 +339,8 @@ class Engine:
             queue_length=len(self.queue),
             log_bytes=self.snapshotter.bounds.size_bytes,
             streams=self.catalog.states(),
-            resident_bytes=self.catalog.nbytes,
+            resident_streams=len(self.runner.residency),
+            resident_bytes=self.runner.residency.nbytes,
             subscribers=len(self.hub),
         )
 
@@ -347,12 +373,13 @@ class Engine:
     def _forget(self, stream: str) -> None:
         self.snapshotter.forget(stream)
 
-    def _say_progress(self, position: int, end: int) -> None:
-        if position % 1000 == 0:
-            self._phase = f"recovering: record {position} of {end - 1}"
-
     def _run(self) -> None:
         """Recover, start the other threads, then keep the lease."""
+        self._runners = [
+            self._loop(f"runner-{number}", lambda: self.runner.apply_once(TICK_S), until=self._drained)
+            for number in range(self._num_runners)
+        ]
+        self._runners.append(self._loop("loader", lambda: self.loader.load_once(TICK_S), until=self._drained))
         while not self._stopping.is_set():
             try:
                 self.recover()
@@ -367,10 +394,6 @@ class Engine:
             self._stopping.wait(TICK_S)
         else:
             return
-        self._runners = [
-            self._loop(f"runner-{number}", lambda: self.runner.apply_once(TICK_S), until=self._drained)
-            for number in range(self._num_runners)
-        ]
         self._threads += [
             self._loop("committer", lambda: self.committer.commit_once(TICK_S), until=self._stopping),
             self._loop("snapshotter", self._snapshot, until=self._stopping),
@@ -416,8 +439,3 @@ def _spawn(name: str, call: Callable[[], None]) -> Thread:
     thread = Thread(target=call, name=f"uoro-{name}", daemon=True)
     thread.start()
     return thread
-
-
-def state_bytes(spec: StreamSpec) -> int:
-    """Length of the state of a stream of this spec. Raises InvalidSpec if it is over the limit."""
-    return plan_of(spec.model_dump_json()).layout.nbytes

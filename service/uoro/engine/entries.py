@@ -6,7 +6,7 @@ the very bytes that were logged, so the two cannot differ.
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -65,12 +65,33 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     model: Model
 
 
+class About(msgspec.Struct, frozen=True, array_like=True):
+    """The heading of a generation: what a start must know of the stream without reading its state.
+
+    Attributes:
+        spec: the JSON document, as it stands in the model.
+        last_seq: place of its newest observation.
+        nbytes: length of the state in memory.
+        version: of the state's layout.
+        condition: "whole"; "new", of one that has seen nothing; or "damaged".
+    """
+
+    spec: msgspec.Raw
+    labels: dict[str, str]
+    is_frozen: bool
+    last_seq: int
+    nbytes: int
+    version: int
+    condition: Literal["whole", "new", "damaged"]
+
+
 Entry: TypeAlias = Create | Learn | Label | Freeze | Load | Delete
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ENTRIES = msgspec.msgpack.Decoder(list[Entry])
 _MODEL = msgspec.msgpack.Decoder(Model)
+_ABOUT = msgspec.msgpack.Decoder(About)
 _NAMED = msgspec.msgpack.Decoder(Named)
 
 T = TypeVar("T")
@@ -89,6 +110,18 @@ def decode(payload: bytes) -> list[Entry]:
 def decode_model(payload: bytes) -> Model:
     """The model of a snapshot. Raises CorruptRecord."""
     return _read(_MODEL, payload)
+
+
+def encode_about(model: Model, last_seq: int, nbytes: int) -> bytes:
+    """The heading of a generation that holds this model."""
+    condition: Literal["whole", "new", "damaged"] = "whole" if model.state else "new" if model.is_new else "damaged"
+    spec = msgspec.Raw(_ENCODER.encode(model.spec))
+    return _ENCODER.encode(About(spec, model.labels, model.is_frozen, last_seq, nbytes, model.version, condition))
+
+
+def decode_about(content: bytes) -> About:
+    """What a heading says. Raises CorruptRecord."""
+    return _read(_ABOUT, content)
 
 
 def decode_named(payload: bytes) -> Named:

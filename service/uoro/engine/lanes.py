@@ -3,16 +3,19 @@
 Rules:
 1. What waits in a lane is done in the order in which it came, by one worker at a time: a stream's order is never in
    doubt, however many workers there are.
-2. A lane whose next piece is live goes before those with bulk; after `LIVE_TURNS` of them one with bulk has its turn,
-   so that neither starves.
+2. A lane in which something live waits goes before those with bulk alone; after `LIVE_TURNS` of them one with bulk
+   has its turn, so that neither starves.
 3. A turn ends after `TURN_OBSERVATIONS` observations; the lane then goes to the end of its line.
+
+4. A lane that was claimed, or taken and not given back, is its holder's: what comes for it waits in it.
 
 Not locked: its owner holds a lock around every call.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -37,19 +40,70 @@ P = TypeVar("P", bound=Piece)
 
 @dataclass(slots=True, eq=False)
 class Lane(Generic[P]):
-    """What waits for one stream."""
+    """What waits for one stream.
+
+    Attributes:
+        num_live: how many of those that wait are live.
+        lines: those in which it stands; None while somebody holds it.
+    """
 
     stream: str
     waiting: deque[P] = field(default_factory=deque)
+    num_live: int = 0
+    lines: Lines[P] | None = None
+
+    def add(self, piece: P) -> None:
+        """A piece comes last."""
+        self.waiting.append(piece)
+        if not piece.is_bulk:
+            self.num_live += 1
+            if self.lines is not None:
+                self.lines.promote(self)
+
+    def put_back(self, pieces: Sequence[P]) -> None:
+        """Pieces of its turn were not done: they come first again."""
+        self.waiting.extendleft(reversed(pieces))
+        self.num_live += sum(not piece.is_bulk for piece in pieces)
+
+
+class Lines(Generic[P]):
+    """Lanes in order, those in which something live waits apart from those with bulk alone."""
+
+    def __init__(self) -> None:
+        self.live: OrderedDict[Lane[P], None] = OrderedDict()
+        self.bulk: OrderedDict[Lane[P], None] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.bulk)
+
+    def add(self, lane: Lane[P], *, is_first: bool = False) -> None:
+        """A lane stands in line, at its end or at its head."""
+        lane.lines = self
+        line = self.live if lane.num_live else self.bulk
+        line[lane] = None
+        if is_first:
+            line.move_to_end(lane, last=False)
+
+    def promote(self, lane: Lane[P]) -> None:
+        """Something live came for a lane."""
+        if lane in self.bulk:
+            del self.bulk[lane]
+            self.live[lane] = None
+
+    def pop(self, *, prefers_live: bool = True) -> Lane[P]:
+        """The first lane of the line that is preferred, if there is one in it."""
+        line = self.live if self.live and (prefers_live or not self.bulk) else self.bulk
+        lane, _ = line.popitem(last=False)
+        lane.lines = None
+        return lane
 
 
 class Lanes(Generic[P]):
-    """All lanes in which something waits or is being done."""
+    """All lanes in which something waits or is being done, or which somebody holds."""
 
     def __init__(self) -> None:
         self._lanes: dict[str, Lane[P]] = {}
-        self._live: deque[Lane[P]] = deque()
-        self._bulk: deque[Lane[P]] = deque()
+        self._ready: Lines[P] = Lines()
         self._num_live_turns = 0
 
     def __len__(self) -> int:
@@ -59,43 +113,44 @@ class Lanes(Generic[P]):
         """Those that have a lane."""
         return list(self._lanes)
 
-    def push(self, stream: str, piece: P) -> bool:
-        """Add a piece at the end of a stream's lane; whether that lane became ready for a worker."""
+    def push(self, stream: str, piece: P) -> Lane[P] | None:
+        """Add a piece at the end of a stream's lane; that lane if it is new, and then the caller's to give back."""
         lane = self._lanes.get(stream)
         if lane is not None:
-            lane.waiting.append(piece)
-            return False
-        lane = self._lanes[stream] = Lane(stream, deque((piece,)))
-        self._line_up(lane)
-        return True
+            lane.add(piece)
+            return None
+        lane = self.claim(stream)
+        assert lane is not None  # noqa: S101 - there was none
+        lane.add(piece)
+        return lane
 
-    @property
-    def is_any_ready(self) -> bool:
-        """Whether a worker finds something to do."""
-        return bool(self._live or self._bulk)
+    def claim(self, stream: str) -> Lane[P] | None:
+        """The lane of a stream for which nothing waits, to keep others off it; None if something does."""
+        if stream in self._lanes:
+            return None
+        lane = self._lanes[stream] = Lane(stream)
+        return lane
 
-    def take(self) -> tuple[Lane[P], list[P]]:
+    def take(self) -> tuple[Lane[P], list[P]] | None:
         """The next lane, which is the caller's until it is given back, and the pieces of its turn."""
-        if self._live and (not self._bulk or self._num_live_turns < LIVE_TURNS):
-            lane = self._live.popleft()
-            self._num_live_turns += 1
-        else:
-            lane = self._bulk.popleft()
-            self._num_live_turns = 0
+        if not self._ready:
+            return None
+        is_bulk_due = self._num_live_turns >= LIVE_TURNS
+        lane = self._ready.pop(prefers_live=not is_bulk_due)
+        self._num_live_turns = self._num_live_turns + 1 if lane.num_live and not is_bulk_due else 0
         waiting = lane.waiting
         pieces = [waiting.popleft()]
         weight = pieces[0].weight
         while waiting and weight + waiting[0].weight <= TURN_OBSERVATIONS:
             pieces.append(waiting.popleft())
             weight += pieces[-1].weight
+        lane.num_live -= sum(not piece.is_bulk for piece in pieces)
         return lane, pieces
 
-    def give_back(self, lane: Lane[P]) -> None:
-        """A turn is over."""
-        if lane.waiting:
-            self._line_up(lane)
-        else:
+    def give_back(self, lane: Lane[P]) -> bool:
+        """Whoever held a lane is done with it; whether it is ready for a worker."""
+        if not lane.waiting:
             del self._lanes[lane.stream]
-
-    def _line_up(self, lane: Lane[P]) -> None:
-        (self._bulk if lane.waiting[0].is_bulk else self._live).append(lane)
+            return False
+        self._ready.add(lane)
+        return True

@@ -20,13 +20,15 @@ class Status:
         queue_length: observations admitted and not yet in a batch.
         log_bytes: what the log takes in the store.
         streams: how many streams are in each state: "learning", "frozen", "damaged".
-        resident_bytes: what all learners' blocks take in memory.
+        resident_streams: how many learners are in memory.
+        resident_bytes: what their blocks take there.
         subscribers: open subscriptions.
     """
 
     queue_length: int
     log_bytes: int
     streams: dict[str, int]
+    resident_streams: int
     resident_bytes: int
     subscribers: int
 
@@ -64,6 +66,12 @@ class Meter(Protocol):
     def snapshot_written(self, duration_s: float) -> None:
         """One stream's snapshot was written and verified."""
 
+    def brought(self, duration_s: float) -> None:
+        """The learner of a cold stream was brought into memory."""
+
+    def let_go(self) -> None:
+        """A learner was let go from memory."""
+
     def recovered(self, duration_s: float, num_observations: int) -> None:
         """Recovery is over; so many observations were replayed."""
 
@@ -88,5 +96,7 @@ class SilentMeter:
     def rejected(self, code: str, num: int) -> None: ...
     def numeric_reset(self, num: int) -> None: ...
     def snapshot_written(self, duration_s: float) -> None: ...
+    def brought(self, duration_s: float) -> None: ...
+    def let_go(self) -> None: ...
     def recovered(self, duration_s: float, num_observations: int) -> None: ...
     def forgot(self, streams: Sequence[str]) -> None: ...

@@ -26,6 +26,7 @@ from uoro.engine.operations import (
     Operation,
 )
 from uoro.engine.outcomes import Learned, Outcomes
+from uoro.engine.specs import alike
 from uoro.errors import (
     OutOfSequence,
     Overloaded,
@@ -184,28 +185,22 @@ class Planner:
             raise StreamExists(request.stream)
         model = request.model
         loaded = Known(request.spec, model.labels, model.is_frozen, request.last_seq, len(model.state))
-        self._make_room(plan.draft, loaded.nbytes - (known.nbytes if known else 0), is_new=known is None)
+        self._make_room(plan.draft, is_new=known is None)
         plan.entries.append(Load(request.stream, model))
         plan.draft.put(request.stream, loaded)
         return plan.draft.describe(request.stream)
 
     def _create(self, stream: str, spec: StreamSpec, labels: dict[str, str], nbytes: int, plan: Plan) -> Known:
-        self._make_room(plan.draft, nbytes, is_new=True)
-        known = Known(spec, labels, is_frozen=False, last_seq=0, nbytes=nbytes)
+        self._make_room(plan.draft, is_new=True)
+        known = Known(alike(spec), labels, is_frozen=False, last_seq=0, nbytes=nbytes)
         plan.entries.append(Create(stream, spec.document(), labels))
         plan.draft.put(stream, known)
         return known
 
-    def _make_room(self, draft: Draft, nbytes: int, *, is_new: bool) -> None:
-        limits = self._limits
-        if is_new and draft.num_streams >= limits.max_streams:
-            raise Overloaded(f"{limits.max_streams} streams exist, which is the limit", retry_after_s=60.0)
-        if draft.nbytes + nbytes > limits.memory_budget_bytes:
-            raise Overloaded(
-                f"the states of all streams would take {draft.nbytes + nbytes} bytes and may take "
-                f"{limits.memory_budget_bytes} (UORO_MEMORY_BUDGET_BYTES)",
-                retry_after_s=60.0,
-            )
+    def _make_room(self, draft: Draft, *, is_new: bool) -> None:
+        most = self._limits.max_streams
+        if is_new and draft.num_streams >= most:
+            raise Overloaded(f"{most} streams exist, which is the limit (UORO_MAX_STREAMS)", retry_after_s=60.0)
 
 
 def is_plain(observations: Sequence[Observation], spec: StreamSpec, next_seq: int) -> bool:

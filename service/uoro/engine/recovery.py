@@ -1,8 +1,11 @@
-"""Snapshots and the log behind them become the state that the server had: recovery before ready.
+"""Headings and the log behind them become the shard that the server had: recovery before ready.
 
 Rules:
-1. Of each stream the newest intact generation is taken; the log then brings it to the end.
-2. Every record from the log's first one on is read, in order, and applied by the same `Shelf.apply` as live.
+1. Of each stream the heading of its newest generation is taken; its state stays in the store until it is needed. A
+   heading that cannot be read is made up for by the generation, and that by the older one.
+2. Every record from the log's first one on is read, in order. What lies behind a stream's generation is handed to the
+   runner, which applies it by the same `Shelf.apply` as live. Once all is handed over, the server is ready: who asks
+   for a stream waits for that stream alone.
 3. A stream of which no generation can be read and whose beginning is no longer in the log is set aside; the others
    serve. A damaged log stops the start: which streams it concerns cannot be known.
 """
@@ -11,129 +14,162 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uoro.engine.catalog import Catalog, Known
-from uoro.engine.entries import Delete, Entry, Learn, decode, decode_model
+from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load, decode, decode_about, decode_model
 from uoro.engine.retention import Mark
-from uoro.engine.shelf import Resident, Shelf
+from uoro.engine.shelf import Shelf, Stream
+from uoro.engine.specs import shared_spec, spec_of, state_bytes
 from uoro.errors import CorruptRecord, InvalidSpec
-from uoro.store.protocol import LogBounds, Snapshot, Store, StoredSnapshots
+from uoro.learning.learner import STATE_VERSION, Learner
+from uoro.store.protocol import Heading, LogBounds, Store, StoredHeadings
 
 _log = logging.getLogger(__name__)
 
+Replay = Callable[[int, list[Entry]], None]
+
 
 @dataclass(slots=True)
-class Recovered:
-    """What recovery found.
+class Recovery:
+    """What is known of the shard so far.
 
     Attributes:
-        bounds: of the log.
-        num_observations: how many were replayed.
+        store: of the shard, which the caller owns.
+        now_s: of the engine's clock.
+        bounds: of the log, as it was found.
+        position: of the next record to be read.
+        num_observations: how many are to be replayed.
         ended: streams that ended and whose snapshots are still in the store.
-        lost: streams that have snapshots of which none can be read.
+        unreadable: streams that have snapshots of which none can be read, and whose beginning did not come yet.
     """
 
+    store: Store
+    now_s: float
     bounds: LogBounds
+    position: int
     shelf: Shelf = field(default_factory=Shelf)
     catalog: Catalog = field(default_factory=Catalog)
     marks: dict[str, Mark] = field(default_factory=dict)
     num_observations: int = 0
     ended: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    _behind: dict[str, int] = field(default_factory=dict)
+    _endings: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def begin(cls, store: Store, now_s: float) -> Recovery:
+        """Look through the snapshots. Raises CorruptRecord, StoreUnavailable."""
+        bounds = store.bounds()
+        recovery = cls(store, now_s, bounds, bounds.first)
+        for stored in store.headings():
+            recovery._place(stored)
+        recovery._behind = {stream: its.position for stream, its in recovery.shelf.streams.items()}
+        return recovery
 
-def recover(store: Store, now_s: float, progress: Callable[[int, int], None] | None = None) -> Recovered:
-    """Read everything back. Raises CorruptRecord, StoreUnavailable.
+    def follow(self, replay: Replay) -> None:
+        """Read the log to its end and hand over what is to be applied. Raises CorruptRecord, StoreUnavailable.
 
-    Args:
-        store: of the shard, which the caller owns.
-        now_s: of the engine's clock.
-        progress: told the position of each record and the position after the last one.
-    """
-    recovered = Recovered(store.bounds())
-    shelf = recovered.shelf
-    unreadable: set[str] = set()
-    for stored in store.snapshots():
-        _place(stored, recovered, unreadable, now_s)
-    ended: dict[str, int] = {}
-    expected = recovered.bounds.first
-    for record in store.read_log(expected):
-        if record.position != expected:
-            raise CorruptRecord(f"the log goes from record {expected - 1} to {record.position}")
-        entries = decode(record.payload)
-        for entry, results in zip(entries, shelf.apply(entries, record.position), strict=True):
-            recovered.num_observations += len(results or ())
-            _note(entry, record.position, shelf, unreadable, ended)
-        expected += 1
-        if progress is not None:
-            progress(record.position, recovered.bounds.next)
-    recovered.bounds = LogBounds(
-        recovered.bounds.first, max(expected, recovered.bounds.next), recovered.bounds.size_bytes
-    )
-    _settle_ended(recovered, ended)
-    recovered.lost = sorted(unreadable)
-    for stream in recovered.lost:
-        _log.error("no snapshot of stream %s can be read and the log does not reach its beginning", stream)
-        recovered.catalog.put(stream, Known(None, {}, is_frozen=False, last_seq=0, nbytes=0))
-        recovered.catalog.damaged.add(stream)
-    for stream, resident in shelf.streams.items():
-        recovered.catalog.put(stream, _known(resident))
-        if resident.learner is None:
-            recovered.catalog.damaged.add(stream)
-    return recovered
+        After StoreUnavailable it may be called again, and goes on where it was.
+        """
+        for record in self.store.read_log(self.position):
+            if record.position != self.position:
+                raise CorruptRecord(f"the log goes from record {self.position - 1} to {record.position}")
+            entries = [entry for entry in decode(record.payload) if record.position > self._behind.get(entry.stream, 0)]
+            for entry in entries:
+                self._note(entry, record.position)
+            replay(record.position, entries)
+            self.position += 1
+        self.bounds = LogBounds(self.bounds.first, max(self.position, self.bounds.next), self.bounds.size_bytes)
+        self._settle_ended()
+        for stream in sorted(self.unreadable):
+            _log.error("no snapshot of stream %s can be read and the log does not reach its beginning", stream)
+            self.catalog.put(stream, Known(None, {}, is_frozen=False, last_seq=0, nbytes=0))
+            self.catalog.damaged.add(stream)
 
-
-def _known(resident: Resident) -> Known:
-    learner = resident.learner
-    return Known(
-        resident.spec,
-        resident.labels,
-        resident.is_frozen,
-        last_seq=0 if learner is None else learner.seq,
-        nbytes=0 if learner is None else learner.nbytes,
-    )
-
-
-def _place(stored: StoredSnapshots, recovered: Recovered, unreadable: set[str], now_s: float) -> None:
-    """Take the newest generation that can be read."""
-    first = recovered.bounds.first
-    for generation in stored.generations:
+    def _place(self, stored: StoredHeadings) -> None:
+        """Take the newest generation that can be read, or its heading."""
+        stream, first = stored.stream, self.bounds.first
         try:
-            resident = Resident.of(decode_model(generation.payload), generation.position, first)
+            if stored.newest is None:
+                raise CorruptRecord("its heading is missing or damaged")  # noqa: TRY301 - same remedy as below
+            its, last_seq = _headed(stored.newest, first)
+            positions = [heading.position for heading in (stored.older, stored.newest) if heading is not None]
         except (CorruptRecord, InvalidSpec) as error:
-            _log.warning("a snapshot of stream %s cannot be read: %s", stored.stream, error)
-            continue
-        recovered.shelf.streams[stored.stream] = resident
-        recovered.marks[stored.stream] = _mark(stored, generation, first, now_s, is_damaged=resident.learner is None)
-        return
-    unreadable.add(stored.stream)
+            _log.warning("the newest snapshot of stream %s is read whole: %s", stream, error)
+            found = self._read(stream)
+            if found is None:
+                self.unreadable.add(stream)
+                return
+            its, positions = found
+            last_seq, its.learner = its.last_seq, None
+        self.shelf.streams[stream] = its
+        self.catalog.put(stream, Known(its.spec, its.labels, its.is_frozen, last_seq, its.nbytes))
+        if its.is_damaged:
+            self.catalog.damaged.add(stream)
+        self.marks[stream] = Mark(first, its.position, sorted(positions), self.now_s, is_set_aside=its.is_damaged)
+
+    def _read(self, stream: str) -> tuple[Stream, list[int]] | None:
+        generations = self.store.snapshots_of(stream).generations
+        for generation in generations:
+            try:
+                its = Stream.of(decode_model(generation.payload), generation.position, self.bounds.first)
+            except (CorruptRecord, InvalidSpec) as error:
+                _log.warning("a snapshot of stream %s cannot be read: %s", stream, error)
+                continue
+            return its, [other.position for other in generations if other.position <= generation.position]
+        return None
+
+    def _note(self, entry: Entry, position: int) -> None:
+        """Let an entry take effect on what is known of its stream."""
+        stream, catalog = entry.stream, self.catalog
+        known = catalog.get(stream)
+        if isinstance(entry, Delete):
+            catalog.put(stream, None)
+            self.unreadable.discard(stream)
+            self._endings[stream] = position
+        elif isinstance(entry, Create):
+            spec = shared_spec(entry.spec)
+            catalog.put(stream, Known(spec, entry.labels, is_frozen=False, last_seq=0, nbytes=state_bytes(spec)))
+            self.unreadable.discard(stream)
+        elif isinstance(entry, Load):
+            catalog.put(stream, _loaded(entry))
+            self.unreadable.discard(stream)
+        elif isinstance(entry, Learn):
+            if known is None:
+                # Its beginning is gone and so are its snapshots: there is nothing to apply this to.
+                self.unreadable.add(stream)
+            else:
+                self.num_observations += len(entry.observations)
+                last_seq = entry.first_seq + len(entry.observations) - 1
+                catalog.put(stream, Known(known.spec, known.labels, known.is_frozen, last_seq, known.nbytes))
+        elif known is not None and isinstance(entry, Label):
+            catalog.put(stream, replace(known, labels=entry.labels))
+        elif known is not None and isinstance(entry, Freeze):
+            catalog.put(stream, replace(known, is_frozen=entry.is_frozen))
+
+    def _settle_ended(self) -> None:
+        """Streams whose deletion may not have reached their snapshots."""
+        for stream, position in self._endings.items():
+            mark = self.marks.get(stream)
+            # Snapshots behind the deletion are those of a stream that began anew under the same id.
+            if self.catalog.get(stream) is None or (mark is not None and mark.newest < position):
+                self.ended.append(stream)
 
 
-def _mark(stored: StoredSnapshots, taken: Snapshot, first: int, now_s: float, *, is_damaged: bool) -> Mark:
-    positions = sorted(
-        generation.position for generation in stored.generations if generation.position <= taken.position
-    )
-    return Mark(first, taken.position, positions, now_s, is_set_aside=is_damaged)
+def _headed(heading: Heading, first: int) -> tuple[Stream, int]:
+    """A stream as the heading of its newest generation says, and the place of its newest observation."""
+    about = decode_about(heading.content)
+    if about.version != STATE_VERSION:
+        raise CorruptRecord(f"a state of version {about.version}; this server reads {STATE_VERSION}")
+    its = Stream(spec_of(bytes(about.spec)), about.labels, about.is_frozen, None, heading.position, about.nbytes, first)
+    its.is_new = about.condition == "new"
+    its.is_damaged = about.condition == "damaged"
+    return its, about.last_seq
 
 
-def _note(entry: Entry, position: int, shelf: Shelf, unreadable: set[str], ended: dict[str, int]) -> None:
-    if isinstance(entry, Delete):
-        unreadable.discard(entry.stream)
-        ended[entry.stream] = position
-    elif entry.stream in shelf.streams:
-        unreadable.discard(entry.stream)
-    elif isinstance(entry, Learn):
-        # Its beginning is gone and so are its snapshots: there is nothing to apply this to.
-        unreadable.add(entry.stream)
-
-
-def _settle_ended(recovered: Recovered, ended: dict[str, int]) -> None:
-    """Streams whose deletion may not have reached their snapshots."""
-    for stream, position in ended.items():
-        mark = recovered.marks.get(stream)
-        is_gone = stream not in recovered.shelf.streams
-        # Snapshots behind the deletion are those of a stream that began anew under the same id.
-        if is_gone or (mark is not None and mark.generations[-1] < position):
-            recovered.ended.append(stream)
-            recovered.marks.pop(stream, None)
+def _loaded(entry: Load) -> Known:
+    model = entry.model
+    spec = shared_spec(model.spec)
+    learner = Learner.load(spec, model.state)
+    return Known(spec, model.labels, model.is_frozen, learner.seq, learner.nbytes)

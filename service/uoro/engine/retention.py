@@ -1,7 +1,8 @@
 """Which streams need a snapshot, and how much of the log is still needed. Pure: marks and times in, decisions out.
 
 Rules:
-1. A stream is due when it changed since its newest generation, or has fewer than two, and its interval is over.
+1. A stream is due when one of its two generations lacks a change, or is missing, and its interval is over. So one
+   that fell silent lets go of the log: its second generation is written anew, and both are the same.
 2. A log over its limit makes the streams that pin its oldest records due at once.
 3. The log is needed from the first record that the *older* generation of any stream lacks: with the newest
    generation damaged, the older one and the log still give the stream.
@@ -38,7 +39,7 @@ class Mark:
         """Whether another snapshot would make the stream safer or the log shorter."""
         if self.is_set_aside:
             return False
-        return len(self.generations) < MAX_GENERATIONS or self.changed > self.generations[-1]
+        return self.needs is not None
 
     @property
     def needs(self) -> int | None:
@@ -48,6 +49,11 @@ class Mark:
         if len(self.generations) < MAX_GENERATIONS:
             return self.born
         return self.generations[0] + 1 if self.changed > self.generations[0] else None
+
+    @property
+    def newest(self) -> int:
+        """Position of the newest generation; 0 if there is none."""
+        return max(self.generations, default=0)
 
     def add(self, position: int, now_s: float) -> None:
         """A snapshot at a position was written."""

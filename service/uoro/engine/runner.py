@@ -9,6 +9,10 @@ Rules:
    `max_unapplied_observations` wait.
 4. An operation is answered when the last of its observations is applied. `applied` is a position up to which every
    record has been applied to every stream.
+5. What needs the learner of a cold stream is *parked* with its lane until the loader has brought it; workers go on
+   with others. A learner goes only while its lane is claimed, so never under a worker's hands.
+6. What is replayed goes through the lanes like back-fill: up to `MAX_REPLAY_OBSERVATIONS` wait, and a stream that is
+   asked for has its turn first.
 """
 
 from __future__ import annotations
@@ -20,15 +24,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Event, Lock
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from uoro.domain import Model, Observed
+from uoro.domain import Observed
 from uoro.engine.entries import Delete, Entry, Learn, decode
-from uoro.engine.lanes import TURN_OBSERVATIONS, Lanes
+from uoro.engine.lanes import TURN_OBSERVATIONS, Lane, Lanes, Lines
 from uoro.engine.meter import Meter
 from uoro.engine.outcomes import Learned
 from uoro.engine.planner import Answer
-from uoro.engine.shelf import Resident, Shelf
+from uoro.engine.residency import Residency
+from uoro.engine.shelf import Copy, Shelf, Stream, needs_learner
 from uoro.engine.subscriptions import Hub
 from uoro.errors import Overloaded, StreamDamaged, UnknownStream, UoroError
 from uoro.learning.learner import Learner
@@ -36,6 +41,10 @@ from uoro.learning.results import Results
 from uoro.limits import Limits
 
 MAX_WAITING_READS = 4096
+MAX_REPLAY_OBSERVATIONS = 1_000_000
+MAX_PARKED_TAKEN = 16
+LOOK_S = 0.05
+"""How often a replay that waits for room looks for it, in seconds."""
 
 T = TypeVar("T")
 
@@ -55,13 +64,14 @@ class _Record:
 
     position: int
     num_left: int = 0
+    is_replayed: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class _Owed:
-    """An answer that waits for so many steps."""
+    """An answer that waits for so many steps; None if nobody waits, since they are replayed."""
 
-    answer: Answer
+    answer: Answer | None
     is_bulk: bool
     num_left: int = 0
 
@@ -90,14 +100,26 @@ class _Step:
     def is_bulk(self) -> bool:
         return self.owed.is_bulk
 
+    @property
+    def needs_learner(self) -> bool:
+        return self.entry is None or needs_learner(self.entry)
+
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A read, or whatever else is to be done when its turn comes."""
+    """A read, or whatever else is to be done when its turn comes.
 
-    do: Callable[[], None]
+    Attributes:
+        do: given why the learner cannot be brought, or None.
+    """
+
+    do: Callable[[UoroError | None], None]
+    needs_learner: bool = True
     weight: int = 1
     is_bulk: bool = False
+
+
+_Piece: TypeAlias = _Step | _Call
 
 
 class Runner:
@@ -107,9 +129,12 @@ class Runner:
         damaged: streams that are set aside; kept up to date here.
         on_deleted: called with the id of a stream that ended.
         on_room: called when bulk is taken again.
+        clock: seconds, monotonic.
 
     Attributes:
         applied: every record up to this position has been applied.
+        num_replayed: observations that were replayed.
+        residency: the streams whose learners are in memory.
     """
 
     def __init__(
@@ -120,9 +145,12 @@ class Runner:
         limits: Limits,
         on_deleted: Callable[[str], None],
         on_room: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.shelf = Shelf()
         self.applied = 0
+        self.num_replayed = 0
+        self.residency = Residency(limits.memory_budget_bytes)
         self._newest = 0
         self._damaged = damaged
         self._on_deleted = on_deleted
@@ -130,17 +158,22 @@ class Runner:
         self._meter = meter
         self._hub = hub
         self._limits = limits
-        self._lanes: Lanes[_Step | _Call] = Lanes()
+        self._clock = clock
+        self._lanes: Lanes[_Piece] = Lanes()
+        self._parked: Lines[_Piece] = Lines()
+        self._changed: set[str] = set()
         self._records: deque[_Record] = deque()
+        self._num_batches = 0
         self._num_observations = 0
         self._num_reads = 0
         self._is_room_awaited = False
         self._lock = Lock()
         self._ready = Condition(self._lock)
         self._room = Condition(self._lock)
+        self._load = Condition(self._lock)
 
     def begin(self, shelf: Shelf, position: int) -> None:
-        """Take over what recovery made of the log up to a position."""
+        """Take over the streams as the snapshots have them; the log goes on behind a position."""
         self.shelf = shelf
         self.applied = self._newest = position
 
@@ -154,43 +187,95 @@ class Runner:
         """Hand a batch over; blocks while too many wait."""
         record, steps, complete = _laid_out(batch, self.shelf)
         with self._lock:
-            while len(self._records) >= self._limits.max_unapplied_batches:
+            while self._num_batches >= self._limits.max_unapplied_batches:
                 self._room.wait()
-            if steps:
-                self._records.append(record)
-            for stream, step in steps:
-                self._num_observations += step.weight
-                if self._lanes.push(stream, step):
-                    self._ready.notify()
-            if batch.position:
-                self._newest = batch.position
+            self._num_batches += bool(steps)
+            self._begin_record(record, steps)
         for answer in complete:
             _complete(answer)
 
-    def read(self, stream: str, call: Callable[[Resident, Learner], T]) -> Future[T]:
-        """Ask something of one stream in order. Fails with UnknownStream, StreamDamaged; raises Overloaded."""
-        return self._read(stream, lambda resident, learner, _: call(resident, learner))
+    def replay(self, position: int, entries: list[Entry]) -> None:
+        """Hand over what of a record is still to be applied; blocks while too many observations wait."""
+        record = _Record(position, is_replayed=True)
+        owed = _Owed(None, is_bulk=True, num_left=-1)
+        steps = [
+            (stream, _Step(record, owed, entry, applied))
+            for stream, (its, applied) in _by_stream(
+                [_in_turns(entry) for entry in entries], position, self.shelf
+            ).items()
+            for entry in its
+        ]
+        record.num_left = len(steps)
+        with self._lock:
+            while self._num_observations >= MAX_REPLAY_OBSERVATIONS:
+                self._room.wait(LOOK_S)
+            self._begin_record(record, steps)
 
-    def copy(self, stream: str) -> Future[tuple[int, Model]]:
-        """A stream's model, and a position: it has seen every record up to there and none beyond."""
-        return self._read(stream, lambda resident, _, position: (position, resident.model()))
+    def _begin_record(self, record: _Record, steps: Sequence[tuple[str, _Step]]) -> None:
+        if record.position:
+            self._newest = record.position
+            self._records.append(record)
+        for stream, step in steps:
+            self._num_observations += step.weight
+            self._push(stream, step)
+        self._advance()
 
-    def _read(self, stream: str, call: Callable[[Resident, Learner, int], T]) -> Future[T]:
+    def _push(self, stream: str, piece: _Piece) -> None:
+        """Add a piece to its stream's lane; with a learner that is to be brought, the loader hears of it at once."""
+        lane = self._lanes.push(stream, piece)
+        if lane is None:
+            return
+        its = self.shelf.streams.get(stream)
+        if piece.needs_learner and its is not None and its.is_cold and not its.is_new:
+            self._parked.add(lane)
+            self._load.notify()
+        else:
+            self._give_back(lane)
+
+    def _give_back(self, lane: Lane[_Piece]) -> None:
+        if self._lanes.give_back(lane):
+            self._ready.notify()
+
+    def read(self, stream: str, call: Callable[[Stream, Learner], T]) -> Future[T]:
+        """Ask something of one stream in order.
+
+        Fails with UnknownStream, StreamDamaged, StoreUnavailable if it is cold and cannot be brought; raises
+        Overloaded.
+        """
+
+        def ask(its: Stream, _: int) -> T:
+            if its.learner is None:
+                raise StreamDamaged(stream)
+            return call(its, its.learner)
+
+        return self._read(stream, ask)
+
+    def copy(self, stream: str) -> Future[Copy | None]:
+        """A copy of a stream that has seen every record up to its position and none beyond; None if it is cold."""
+
+        def copy(its: Stream, position: int) -> Copy | None:
+            if its.is_damaged:
+                raise StreamDamaged(stream)
+            return None if its.is_cold and not its.is_new else its.copy(position)
+
+        return self._read(stream, copy, needs_learner=False)
+
+    def _read(self, stream: str, call: Callable[[Stream, int], T], *, needs_learner: bool = True) -> Future[T]:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
 
-        def answer(position: int) -> None:
-            resident = self.shelf.streams.get(stream)
+        def answer(position: int, trouble: UoroError | None) -> None:
+            its = self.shelf.streams.get(stream)
             try:
-                if resident is None:
-                    raise UnknownStream(stream)  # noqa: TRY301 - answered like any error of the call
-                if resident.learner is None:
-                    raise StreamDamaged(stream)  # noqa: TRY301 - same
-                future.set_result(call(resident, resident.learner, position))
+                if trouble is not None:
+                    raise trouble  # noqa: TRY301 - answered like any error of the call
+                if its is None:
+                    raise UnknownStream(stream)  # noqa: TRY301 - same
+                future.set_result(call(its, position))
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 future.set_exception(error)
 
-        self._push_reads([(stream, answer)])
+        self._push_reads([(stream, answer)], needs_learner=needs_learner)
         return future
 
     def read_several(self, streams: Sequence[str], call: Callable[[Learner], T]) -> Future[list[T | None]]:
@@ -201,12 +286,14 @@ class Runner:
         failures: list[Exception] = []
         num_left = len(streams)
 
-        def answer(place: int, stream: str, _: int) -> None:
+        def answer(place: int, stream: str, _: int, trouble: UoroError | None) -> None:
             nonlocal num_left
-            resident = self.shelf.streams.get(stream)
+            its = self.shelf.streams.get(stream)
             try:
-                if resident is not None and resident.learner is not None:
-                    found[place] = call(resident.learner)
+                if trouble is not None:
+                    raise trouble  # noqa: TRY301 - answered like any error of the call
+                if its is not None and its.learner is not None:
+                    found[place] = call(its.learner)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to this thread
                 failures.append(error)
             with self._lock:
@@ -222,11 +309,13 @@ class Runner:
             future.set_result(found)
         return future
 
-    def _push_reads(self, reads: Sequence[tuple[str, Callable[[int], None]]]) -> None:
+    def _push_reads(
+        self, reads: Sequence[tuple[str, Callable[[int, UoroError | None], None]]], *, needs_learner: bool = True
+    ) -> None:
         """Let each read take its turn in its stream's lane, with the position of the newest record before it."""
 
-        def count_off(read: Callable[[int], None], position: int) -> None:
-            read(position)
+        def count_off(read: Callable[[int, UoroError | None], None], position: int, trouble: UoroError | None) -> None:
+            read(position, trouble)
             with self._lock:
                 self._num_reads -= 1
 
@@ -235,49 +324,116 @@ class Runner:
                 raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
             self._num_reads += len(reads)
             for stream, read in reads:
-                if self._lanes.push(stream, _Call(partial(count_off, read, self._newest))):
-                    self._ready.notify()
+                self._push(stream, _Call(partial(count_off, read, self._newest), needs_learner))
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""
         is_done = Event()
+        self.once_settled(is_done.set)
+        return is_done.wait(timeout_s)
+
+    def once_settled(self, then: Callable[[], None]) -> None:
+        """Call back, from a worker or at once, when everything that waits now is done."""
         with self._lock:
             streams = self._lanes.streams()
             num_left = len(streams)
 
-            def pass_by() -> None:
+            def pass_by(_: UoroError | None) -> None:
                 nonlocal num_left
                 with self._lock:
                     num_left -= 1
-                    if not num_left:
-                        is_done.set()
+                    is_last = not num_left
+                if is_last:
+                    then()
 
             for stream in streams:
-                self._lanes.push(stream, _Call(pass_by))
-            if not streams:
-                is_done.set()
-        return is_done.wait(timeout_s)
+                self._lanes.push(stream, _Call(pass_by, needs_learner=False, is_bulk=True))
+        if not streams:
+            then()
+
+    def take_parked(self, timeout_s: float) -> list[Lane[_Piece]]:
+        """Lanes that wait for a learner, at most `MAX_PARKED_TAKEN`; theirs until each is unparked or parked again."""
+        with self._lock:
+            if not self._parked and not self.residency.is_over:
+                self._load.wait(timeout_s)
+            parked: list[Lane[_Piece]] = []
+            while self._parked and len(parked) < MAX_PARKED_TAKEN:
+                parked.append(self._parked.pop())
+            return parked
+
+    def unpark(self, lane: Lane[_Piece]) -> None:
+        """Let workers go on with a lane, whose learner is here, or will not be."""
+        with self._lock:
+            self._note(lane.stream, is_used=True)
+            self._give_back(lane)
+
+    def park_again(self, lanes: Sequence[Lane[_Piece]]) -> None:
+        """Lanes still wait, before those that came later; those in which nothing waits any more are over."""
+        with self._lock:
+            for lane in reversed(lanes):
+                if lane.waiting:
+                    self._parked.add(lane, is_first=True)
+                else:
+                    self._lanes.give_back(lane)
+
+    def refuse_reads(self, lane: Lane[_Piece], error: UoroError) -> None:
+        """Answer the reads that wait in a parked lane with an error."""
+        with self._lock:
+            refused = [piece for piece in lane.waiting if isinstance(piece, _Call) and piece.needs_learner]
+            for piece in refused:
+                lane.waiting.remove(piece)
+                lane.num_live -= 1
+        for piece in refused:
+            piece.do(error)
+
+    def claim_coldest(self) -> Lane[_Piece] | None:
+        """The lane of the least useful stream in memory that nobody works on; None if there is none."""
+        with self._lock:
+            lanes = map(self._lanes.claim, self.residency.coldest())
+            return next((lane for lane in lanes if lane is not None), None)
+
+    def claim(self, stream: str) -> Lane[_Piece] | None:
+        """The lane of a stream that nobody works on; None if somebody does, or something waits."""
+        with self._lock:
+            return self._lanes.claim(stream)
+
+    def release(self, lane: Lane[_Piece], *, lets_go: bool) -> None:
+        """Give a claimed lane back, with the learner gone or as it was."""
+        with self._lock:
+            if lets_go:
+                self.shelf.streams[lane.stream].learner = None
+                self.residency.forget(lane.stream)
+            self._give_back(lane)
+
+    def set_aside(self, stream: str, its: Stream) -> None:
+        """The state of a stream whose lane is parked cannot be had."""
+        its.set_aside()
+        self._damaged.add(stream)
+        with self._lock:
+            self._changed.add(stream)
+
+    def take_changed(self) -> set[str]:
+        """Streams that records changed since the last time, as far as `applied` at least."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        return changed
 
     def apply_once(self, timeout_s: float) -> bool:
         """Do the next lane's turn; False if there was nothing to do within the timeout. From any worker."""
+        taken = self._take(timeout_s)
+        if taken is None:
+            return False
+        lane, pieces = taken
+        num_done, published = self._work(lane.stream, pieces)
         with self._lock:
-            if not self._lanes.is_any_ready:
-                self._ready.wait(timeout_s)
-            if not self._lanes.is_any_ready:
-                return False
-            lane, pieces = self._lanes.take()
-        published: list[tuple[Results, Learn]] = []
-        for piece in pieces:
-            if isinstance(piece, _Call):
-                piece.do()
-            elif piece.entry is None:
-                self._recall(lane.stream, piece)
-            elif (results := self._apply(lane.stream, piece, piece.entry)) is not None:
-                assert isinstance(piece.entry, Learn)  # noqa: S101 - nothing else has results
-                published.append((results, piece.entry))
-        with self._lock:
-            complete = [its for its in map(self._done, pieces) if its is not None]
-            self._lanes.give_back(lane)
+            complete = [its for its in map(self._done, pieces[:num_done]) if its is not None]
+            self._look_at(lane.stream, pieces[:num_done])
+            if num_done < len(pieces):
+                lane.put_back(pieces[num_done:])
+                self._parked.add(lane)
+                self._load.notify()
+            else:
+                self._lanes.give_back(lane)
             self._advance()
             is_room = self._is_room_awaited and self._num_observations < self._limits.max_unapplied_observations
             self._is_room_awaited = self._is_room_awaited and not is_room
@@ -289,12 +445,60 @@ class Runner:
             self._hub.publish(lane.stream, results, entry.observations)
         return True
 
+    def _take(self, timeout_s: float) -> tuple[Lane[_Piece], list[_Piece]] | None:
+        with self._lock:
+            taken = self._lanes.take()
+            if taken is None:
+                self._ready.wait(timeout_s)
+                taken = self._lanes.take()
+            return taken
+
+    def _work(self, stream: str, pieces: Sequence[_Piece]) -> tuple[int, list[tuple[Results, Learn]]]:
+        """Do the pieces of a turn, up to one whose learner is not here; how many, and what there is to publish."""
+        published: list[tuple[Results, Learn]] = []
+        for num_done, piece in enumerate(pieces):
+            if piece.needs_learner and not self._has_learner(stream):
+                return num_done, published
+            if isinstance(piece, _Call):
+                piece.do(None)
+            elif piece.entry is None:
+                self._recall(stream, piece)
+            elif (results := self._apply(stream, piece, piece.entry)) is not None:
+                assert isinstance(piece.entry, Learn)  # noqa: S101 - nothing else has results
+                published.append((results, piece.entry))
+        return len(pieces), published
+
+    def _has_learner(self, stream: str) -> bool:
+        """Whether a turn can go on: the learner is here, or there is none to be brought."""
+        its = self.shelf.streams.get(stream)
+        if its is None or not its.is_cold:
+            return True
+        if not its.is_new or not self.residency.has_room(its.nbytes):
+            return False
+        its.warm(Learner.new(its.spec))
+        return True
+
+    def _look_at(self, stream: str, done: Sequence[_Piece]) -> None:
+        """Note what a turn came to: for the snapshotter, and for residency."""
+        if any(isinstance(piece, _Step) and piece.entry is not None for piece in done):
+            self._changed.add(stream)
+        self._note(stream, is_used=any(piece.needs_learner for piece in done))
+
+    def _note(self, stream: str, *, is_used: bool) -> None:
+        its = self.shelf.streams.get(stream)
+        if its is None or its.learner is None:
+            self.residency.forget(stream)
+        elif is_used or stream not in self.residency:
+            self.residency.touch(stream, its.nbytes, self._clock())
+            if self.residency.is_over:
+                self._load.notify()
+
     def _apply(self, stream: str, step: _Step, entry: Entry) -> Results | None:
         start = time.perf_counter()
         results = next(step.applied)
         duration_s = time.perf_counter() - start
-        resident = self.shelf.streams.get(stream)
-        if resident is not None and resident.learner is None:
+        its = self.shelf.streams.get(stream)
+        if its is not None and its.is_damaged:
             self._damaged.add(stream)
         elif stream in self._damaged:
             self._damaged.discard(stream)
@@ -303,8 +507,11 @@ class Runner:
             self._on_deleted(stream)
         if not isinstance(entry, Learn):
             return None
-        if resident is not None and results is not None:
-            self._tell(entry, resident, results, duration_s)
+        if step.owed.answer is None:
+            self.num_replayed += len(results or ())
+            return None
+        if its is not None and results is not None:
+            self._tell(entry, its, results, duration_s)
         if step.learned is not None:
             if results is not None:
                 step.learned.parts.append(results)
@@ -312,48 +519,46 @@ class Runner:
                 step.owed.answer.outcomes.set_aside(step.learned, StreamDamaged(stream))
         return results
 
-    def _tell(self, entry: Learn, resident: Resident, results: Results, duration_s: float) -> None:
-        skill, num_resets = resident.health()
+    def _tell(self, entry: Learn, its: Stream, results: Results, duration_s: float) -> None:
+        skill, num_resets = its.health()
         losses = results.losses.tolist()
         self._meter.learned(entry.stream, entry.observations, results, losses, skill, duration_s / len(losses))
-        if num_resets > resident.num_resets:
-            self._meter.numeric_reset(num_resets - resident.num_resets)
-            resident.num_resets = num_resets
+        if num_resets > its.num_resets:
+            self._meter.numeric_reset(num_resets - its.num_resets)
+            its.num_resets = num_resets
 
     def _recall(self, stream: str, step: _Step) -> None:
-        resident = self.shelf.streams.get(stream)
-        learner = resident.learner if resident is not None else None
+        its = self.shelf.streams.get(stream)
+        learner = its.learner if its is not None else None
+        assert step.owed.answer is not None  # noqa: S101 - duplicates are not replayed
         for place, seq in step.recalled:
             result = learner.result(seq) if learner else None
             step.owed.answer.outcomes.recalled[place] = Observed(stream, seq, True, result)
 
-    def _done(self, piece: _Step | _Call) -> Answer | None:
+    def _done(self, piece: _Piece) -> Answer | None:
         """Count a piece off; the answer that waits for nothing more, if that was the last of its pieces."""
         if isinstance(piece, _Call):
             return None
         self._num_observations -= piece.weight
         piece.record.num_left -= 1
         piece.owed.num_left -= 1
+        if not piece.record.num_left and not piece.record.is_replayed:
+            self._num_batches -= 1
+            self._room.notify()
         return None if piece.owed.num_left else piece.owed.answer
 
     def _advance(self) -> None:
-        """Let `applied` follow the records that are done, and whoever waits for room go on."""
+        """Let `applied` follow the records that are done."""
         records = self._records
-        if not records or records[0].num_left:
-            return
         while records and not records[0].num_left:
-            self.applied = records.popleft().position or self.applied
-        self._room.notify()
+            self.applied = records.popleft().position
 
 
 def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Step]], list[Answer]]:
     """A batch as steps in order, each with its stream, and the answers that need none."""
     record = _Record(batch.position)
     entries = [_in_turns(entry) for entry in decode(batch.payload)] if batch.position else []
-    by_stream: dict[str, list[Entry]] = {}
-    for turns in entries:
-        by_stream.setdefault(turns[0].stream, []).extend(turns)
-    applied = {stream: shelf.apply(its, batch.position) for stream, its in by_stream.items()}
+    by_stream = _by_stream(entries, batch.position, shelf)
     steps: list[tuple[str, _Step]] = []
     complete: list[Answer] = []
     rest = iter(entries)
@@ -361,7 +566,7 @@ def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Ste
         owed = _Owed(answer, answer.operation.is_bulk)
         first = len(steps)
         for learned in answer.entries:
-            steps += ((its.stream, _Step(record, owed, its, applied[its.stream], learned)) for its in next(rest))
+            steps += ((its.stream, _Step(record, owed, its, by_stream[its.stream][1], learned)) for its in next(rest))
         recalled: dict[str, list[tuple[int, int]]] = {}
         for place, stream, seq in answer.recalled:
             recalled.setdefault(stream, []).append((place, seq))
@@ -371,6 +576,16 @@ def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Ste
             complete.append(answer)
     record.num_left = len(steps)
     return record, steps, complete
+
+
+def _by_stream(
+    entries: Sequence[Sequence[Entry]], position: int, shelf: Shelf
+) -> dict[str, tuple[list[Entry], Iterator[Results | None]]]:
+    """A record's entries, given in turns, for each stream, and what applies them one after the other."""
+    by_stream: dict[str, list[Entry]] = {}
+    for turns in entries:
+        by_stream.setdefault(turns[0].stream, []).extend(turns)
+    return {stream: (its, shelf.apply(its, position)) for stream, its in by_stream.items()}
 
 
 def _in_turns(entry: Entry) -> list[Entry]:

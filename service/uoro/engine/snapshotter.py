@@ -3,10 +3,12 @@
 Rules:
 1. A copy is taken by the runner, between two records of its stream, so it stands at one position. Writing it blocks
    no one.
-2. Snapshots of a stream that ended are deleted before anything else is written or trimmed.
+2. Snapshots of a stream that ended are deleted before others of that id are written, or anything is trimmed.
 3. The log is trimmed at most to the record up to which the streams were looked at: one that changed or began since
    then is not in the marks yet.
-4. What `retention` decides is done in order; a store that is away ends the pass, and the next one tries again.
+4. A generation never replaces one that is newer: the loader writes some, too, of streams that leave memory.
+5. A pass looks at streams that changed, and at those that are not safe yet; never at all of them.
+6. What `retention` decides is done in order; a store that is away ends the pass, and the next one tries again.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 
-from uoro.engine.entries import encode
+from uoro.engine.entries import encode, encode_about
 from uoro.engine.meter import Meter
 from uoro.engine.ownership import Ownership
 from uoro.engine.retention import Mark, due, needed_from
 from uoro.engine.runner import Runner
+from uoro.engine.shelf import Copy, Stream
 from uoro.errors import CorruptRecord, StreamDamaged, UnknownStream
 from uoro.limits import Limits
 from uoro.store.protocol import LogBounds, Snapshot, Store
@@ -35,7 +38,7 @@ class Snapshotter:
     """Looks after generations, named snapshots and the length of the log.
 
     Attributes:
-        marks: by stream.
+        marks: by stream; from any thread, under a lock.
         bounds: of the log, as of the newest pass.
     """
 
@@ -56,8 +59,16 @@ class Snapshotter:
         self._meter = meter
         self._limits = limits
         self._clock = clock
+        self._open: set[str] = set()
+        self._again: set[str] = set()
         self._deleted: deque[str] = deque()
         self._writing = Lock()
+
+    def begin(self, marks: dict[str, Mark], bounds: LogBounds) -> None:
+        """Take over what recovery found."""
+        self.marks = marks
+        self.bounds = bounds
+        self._open = {stream for stream, mark in marks.items() if mark.is_behind}
 
     def forget(self, stream: str) -> None:
         """A stream ended: its snapshots are to go. From any thread."""
@@ -76,20 +87,21 @@ class Snapshotter:
             self._delete()
         # What is applied from here on is not in the marks: the log is kept for it, whatever they say.
         seen = self._runner.applied
-        self._look_at_streams()
+        open_marks = self._look_at_streams()
+        self._set_aside(open_marks)
         self.bounds = self._store.bounds()
         num_records = self.bounds.next - self.bounds.first
         is_full = num_records > self._limits.max_log_records or self.bounds.size_bytes > self._limits.max_log_bytes
-        for stream in due(self.marks, self._clock(), self._limits.snapshot_interval_s, is_log_full=is_full or is_last):
-            mark = self.marks[stream]
+        for stream in due(open_marks, self._clock(), self._limits.snapshot_interval_s, is_log_full=is_full or is_last):
+            mark = open_marks[stream]
             if self._clock() >= until_s:
                 break
-            if not is_last or mark.changed > max(mark.generations, default=0):
+            if not is_last or mark.changed > mark.newest:
                 self._write(stream)
         with self._writing:
             # A stream that ended since has snapshots that an early trim would make the only trace of it.
             if not self._deleted:
-                self._trim(seen)
+                self._trim(seen, open_marks)
 
     def put_named(self, stream: str, name: str, payload: bytes, is_alive: Callable[[], bool]) -> None:
         """Write a named snapshot of a stream that is still there. Raises UnknownStream and what the store does."""
@@ -98,49 +110,101 @@ class Snapshotter:
                 raise UnknownStream(stream)
             self._ownership.write(lambda epoch: self._store.put_named(epoch, stream, name, payload))
 
+    def save(self, stream: str, its: Stream) -> bool:
+        """Have the state of a stream that nobody works on in the store; False if that cannot be now.
+
+        Raises StaleEpoch, StoreUnavailable.
+        """
+        with self._writing:
+            self._delete()
+            mark = self.marks.get(stream)
+            if mark is not None and mark.newest >= its.position:
+                return True
+        try:
+            return self._put(_snapshot(stream, its.copy(its.position)))
+        except CorruptRecord:
+            _log.exception("the snapshot of %s could not be read back; it stays in memory", stream)
+            return False
+
     def _delete(self) -> None:
         while self._deleted:
             stream = self._deleted[0]
             self._ownership.write(partial(self._store.delete_snapshots, stream=stream))
             self.marks.pop(stream, None)
+            self._open.discard(stream)
+            self._again.add(stream)  # it may have begun anew, and been looked at before
             self._deleted.popleft()
 
-    def _look_at_streams(self) -> None:
-        for stream, resident in list(self._runner.shelf.streams.items()):
-            mark = self.marks.get(stream)
-            if mark is None:
-                mark = Mark(resident.born, resident.position, written_s=self._clock())
-                self.marks[stream] = mark
-            mark.changed = resident.position
-            if resident.learner is None and not mark.is_set_aside:
+    def _look_at_streams(self) -> dict[str, Mark]:
+        """Note what changed; the marks of all streams that are not safe yet."""
+        with self._writing:
+            for stream in self._runner.take_changed() | self._again:
+                its = self._runner.shelf.streams.get(stream)
+                if its is not None:
+                    self._mark(stream, its).changed = its.position
+                    self._open.add(stream)
+            self._again.clear()
+            open_marks = {stream: mark for stream in self._open if (mark := self.marks[stream]).is_behind}
+            self._open = set(open_marks)
+        return open_marks
+
+    def _mark(self, stream: str, its: Stream) -> Mark:
+        mark = self.marks.get(stream)
+        if mark is None:
+            mark = self.marks[stream] = Mark(its.born, its.position, written_s=self._clock())
+        return mark
+
+    def _set_aside(self, marks: Mapping[str, Mark]) -> None:
+        for stream, mark in marks.items():
+            its = self._runner.shelf.streams.get(stream)
+            if its is not None and its.is_damaged:
                 # The newest generation says so; the one before it stays, for whoever wants to look.
-                self._put(Snapshot(stream, resident.position, encode(resident.model())))
+                self._put(_snapshot(stream, its.copy(max(its.position, mark.newest))))
                 mark.is_set_aside = True
 
     def _write(self, stream: str) -> None:
+        """Write a generation of the stream as it is, or once more as it is in the store."""
         start = time.perf_counter()
-        reading = self._runner.copy(stream)
         try:
-            position, model = reading.result()
-            if not self._put(Snapshot(stream, position, encode(model))):
-                return
+            copy = self._runner.copy(stream).result()
+            snapshot = self._stored(stream) if copy is None else _snapshot(stream, copy)
+            if snapshot is not None and self._put(snapshot):
+                self._meter.snapshot_written(time.perf_counter() - start)
         except (UnknownStream, StreamDamaged):
             return
         except CorruptRecord:
             _log.exception("the snapshot of %s could not be read back; the log is kept", stream)
-            return
-        self.marks[stream].add(position, self._clock())
-        self._meter.snapshot_written(time.perf_counter() - start)
+
+    def _stored(self, stream: str) -> Snapshot | None:
+        """The newest generation of a stream that is not in memory; None if it cannot be read as it was left."""
+        newest = next(iter(self._store.snapshots_of(stream).generations), None)
+        with self._writing:
+            mark = self.marks.get(stream)
+            if mark is None or (newest is not None and newest.position >= mark.changed):
+                return newest
+            mark.written_s = self._clock()  # not again at once
+        # Brought into memory by way of the older one and the log, it is written from there.
+        self._runner.read(stream, lambda *_: None)
+        return None
 
     def _put(self, snapshot: Snapshot) -> bool:
         with self._writing:
-            if self._deleted:
+            mark = self.marks.get(snapshot.stream)
+            if snapshot.stream in self._deleted or (mark is not None and snapshot.position < mark.newest):
                 return False
             self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
+            its = self._runner.shelf.streams.get(snapshot.stream)
+            if its is not None:
+                self._mark(snapshot.stream, its).add(snapshot.position, self._clock())
             return True
 
-    def _trim(self, seen: int) -> None:
-        before = min(needed_from(self.marks, seen + 1), seen + 1)
+    def _trim(self, seen: int, marks: Mapping[str, Mark]) -> None:
+        before = min(needed_from(marks, seen + 1), seen + 1)
         if before > self.bounds.first:
             self._ownership.write(lambda epoch: self._store.trim(epoch, before))
             self.bounds = self._store.bounds()
+
+
+def _snapshot(stream: str, copy: Copy) -> Snapshot:
+    heading = encode_about(copy.model, copy.last_seq, copy.nbytes)
+    return Snapshot(stream, copy.position, encode(copy.model), heading)

@@ -60,7 +60,7 @@ SKILLS = (-10.0, -1.0, -0.5, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0
 
 
 def _idle() -> Status:
-    return Status(queue_length=0, log_bytes=0, streams={}, resident_bytes=0, subscribers=0)
+    return Status(queue_length=0, log_bytes=0, streams={}, resident_streams=0, resident_bytes=0, subscribers=0)
 
 
 class PrometheusMeter(Collector):
@@ -79,6 +79,7 @@ class PrometheusMeter(Collector):
         self._replayed = 0
         self._resets = 0
         self._snapshots = 0
+        self._evictions = 0
         self._rejected = {error.code: 0 for error in REFUSALS}
         self._refused = dict.fromkeys(DOOR_REFUSALS, 0)
         self._requests: dict[tuple[str, str, str], Histogram] = {}
@@ -86,6 +87,7 @@ class PrometheusMeter(Collector):
         self._batch = Histogram(BATCH_SIZES)
         self._append = Histogram(APPEND_SECONDS)
         self._snapshot = Histogram(SNAPSHOT_SECONDS)
+        self._load = Histogram(SNAPSHOT_SECONDS)
         self._recovery = Histogram(RECOVERY_SECONDS)
         self._loss = Histogram(LOSSES)
         self._skill = Histogram(SKILLS)
@@ -175,6 +177,16 @@ class PrometheusMeter(Collector):
             self._snapshots += 1
             self._snapshot.observe(duration_s)
 
+    def brought(self, duration_s: float) -> None:
+        """The learner of a cold stream was brought into memory."""
+        with self._lock:
+            self._load.observe(duration_s)
+
+    def let_go(self) -> None:
+        """A learner was let go from memory."""
+        with self._lock:
+            self._evictions += 1
+
     def recovered(self, duration_s: float, num_observations: int) -> None:
         """Recovery is over; so many observations were replayed."""
         with self._lock:
@@ -215,6 +227,7 @@ class PrometheusMeter(Collector):
             ("uoro_replayed_observations", "Observations replayed by recoveries.", self._replayed),
             ("uoro_numeric_resets", "Times a learner dropped non-finite values.", self._resets),
             ("uoro_snapshots", "Snapshots of streams written and verified.", self._snapshots),
+            ("uoro_evictions", "Learners let go from memory to make room.", self._evictions),
         ):
             yield CounterMetricFamily(name, text, value=num)
         yield GaugeMetricFamily(
@@ -237,7 +250,8 @@ class PrometheusMeter(Collector):
             ("uoro_batch_size", "Observations in one batch.", self._batch),
             ("uoro_log_append_duration_seconds", "Appending and flushing one record.", self._append),
             ("uoro_snapshot_duration_seconds", "Writing and verifying one snapshot.", self._snapshot),
-            ("uoro_recovery_duration_seconds", "From snapshots and log to readiness.", self._recovery),
+            ("uoro_load_duration_seconds", "Bringing a learner into memory from its snapshot.", self._load),
+            ("uoro_recovery_duration_seconds", "From the start until the log is replayed.", self._recovery),
             ("uoro_loss", "Loss of each observation of every stream.", self._loss),
             ("uoro_skill_ratio", "Recent skill of its stream at each observation.", self._skill),
         ):
@@ -255,6 +269,7 @@ def _gauges(status: Status) -> Iterable[Metric]:
         ("uoro_queue_length", "Observations admitted and not yet in a batch.", status.queue_length),
         ("uoro_log_bytes", "What the log takes in the store.", status.log_bytes),
         ("uoro_resident_bytes", "What the learners' states take in memory.", status.resident_bytes),
+        ("uoro_resident_streams", "Streams whose learners are in memory.", status.resident_streams),
         ("uoro_subscribers", "Open subscriptions.", status.subscribers),
     ):
         yield GaugeMetricFamily(name, text, value=number)

@@ -176,10 +176,11 @@ class MemoryStore:
     def snapshots_of(self, stream: str) -> StoredSnapshots:
         with self._shelf.lock:
             records = tuple(self._reach().generations.get(stream, ()))
+            headings = tuple(self._shelf.headings.get(stream, ()))
         intact: list[Snapshot] = []
-        for record in records:
+        for record, heading in zip(records, headings, strict=True):
             try:
-                intact.append(decode_generation(record, stream))
+                intact.append(decode_generation(record, stream, _heading(heading, stream)))
             except CorruptRecord:
                 continue
         return StoredSnapshots(stream, tuple(intact), len(records) - len(intact))

@@ -50,10 +50,10 @@ def encode_generation(snapshot: Snapshot) -> bytes:
     return _wrap(_KIND_GENERATION, snapshot.stream.encode(), snapshot.position, 0, snapshot.payload)
 
 
-def decode_generation(raw: bytes, stream: str) -> Snapshot:
-    """The generation that belongs to `stream`. Raises CorruptRecord."""
+def decode_generation(raw: bytes, stream: str, heading: Heading | None = None) -> Snapshot:
+    """The generation that belongs to `stream`, under its heading, if that is there. Raises CorruptRecord."""
     position, _, payload = _unwrap(raw, _KIND_GENERATION, stream.encode(), f"a snapshot of stream {stream!r}")
-    return Snapshot(stream, position, payload)
+    return Snapshot(stream, position, payload, heading.content if heading and heading.position == position else b"")
 
 
 def encode_heading(snapshot: Snapshot) -> bytes:

@@ -14,8 +14,8 @@ Decisions:
   repeated; a renewal crossing a fence is no reason to stop), but they may not write.
 - **Every entry carries the bytes before it**, so that the log's length is a subtraction, trims included.
 - **Generations are two slots of a hash**, each with its heading; a put replaces the older slot and flips `newest`
-  in one step, then reads the slot back. One that does not come back intact is dropped again, so that the next put does not
-  replace the only good one.
+  in one step, then reads the slot back. One that does not come back intact is dropped again, so that the next put
+  does not replace the only good one.
 - **Durability is the server's**: with `appendonly yes` and `appendfsync always` it answers after the flush.
   `durability` tells whether that is so; a server set otherwise is not refused here.
 - **The lease is a key with an expiry**, timed by the server's clock alone.
@@ -164,14 +164,15 @@ class RedisStore:
 
     def snapshots_of(self, stream: str) -> StoredSnapshots:
         key = self._keys.generations(stream)
-        newest, a, b = self._link.read("HMGET", key, "newest", "a", "b")
+        newest, *slots = self._link.read("HMGET", key, "newest", "a", "heading_a", "b", "heading_b")
         intact: list[Snapshot] = []
         num_damaged = 0
-        for record in (b, a) if newest == b"b" else (a, b):
+        a, b = slots[:2], slots[2:]
+        for record, heading in (b, a) if newest == b"b" else (a, b):
             if record is None:
                 continue
             try:
-                intact.append(decode_generation(record, stream))
+                intact.append(decode_generation(record, stream, _heading(heading, stream)))
             except CorruptRecord:
                 num_damaged += 1
         return StoredSnapshots(stream, tuple(intact), num_damaged)

@@ -119,7 +119,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
         spec: the JSON document of its spec, defaults included.
         state: "learning", "frozen" or "damaged".
         last_seq: place of its newest observation; 0 before the first.
-        nbytes: length of its state in memory.
+        nbytes: length of its state.
+        is_resident: whether its state is in memory.
     """
 
     id: str
@@ -128,6 +129,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     state: str = ""
     last_seq: int = 0
     nbytes: int = msgspec.field(default=0, name="bytes")
+    is_resident: bool = msgspec.field(default=True, name="resident")
 
 
 class StreamPage(msgspec.Struct, frozen=True):
