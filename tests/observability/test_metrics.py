@@ -17,6 +17,7 @@ Build: TypeAlias = Callable[..., Any]
 PLAIN_COUNTERS = {
     "uoro_observations_total",
     "uoro_snapshots_total",
+    "uoro_evictions_total",
     "uoro_replayed_observations_total",
     "uoro_numeric_resets_total",
 }
@@ -24,6 +25,7 @@ PLAIN_GAUGES = {
     "uoro_queue_length",
     "uoro_log_bytes",
     "uoro_resident_bytes",
+    "uoro_resident_streams",
     "uoro_subscribers",
     "uoro_stream_metrics_truncated",
 }
@@ -32,6 +34,7 @@ PLAIN_HISTOGRAMS = {
     "uoro_batch_size",
     "uoro_log_append_duration_seconds",
     "uoro_snapshot_duration_seconds",
+    "uoro_load_duration_seconds",
     "uoro_recovery_duration_seconds",
     "uoro_loss",
     "uoro_skill_ratio",
@@ -64,7 +67,7 @@ def meter(stream_metrics_max: int = 200) -> PrometheusMeter:
 def test_it_is_a_meter() -> None:
     """The engine's protocol and its implementation have the same methods with the same parameters."""
     promised = {name: method for name, method in vars(Meter).items() if inspect.isfunction(method) and name[0] != "_"}
-    assert len(promised) == 8
+    assert len(promised) == 10
     for name, method in promised.items():
         assert inspect.signature(getattr(PrometheusMeter, name)) == inspect.signature(method)
 
@@ -112,6 +115,8 @@ def test_events_are_counted(event: Build) -> None:
     told.refused("unauthorized")
     told.numeric_reset(2)
     told.snapshot_written(0.03)
+    told.brought(0.004)
+    told.let_go()
     told.recovered(1.5, 400)
     event().tell(told, "a", duration_s=0.0003)
     event(loss=None, skill=None).tell(told, "a", duration_s=0.0001)
@@ -133,6 +138,9 @@ def test_events_are_counted(event: Build) -> None:
             ("uoro_observations_rejected_total", "a_new_code"): 1,
             ("uoro_requests_refused_total", "unauthorized"): 1,
             "uoro_numeric_resets_total": 2,
+            "uoro_load_duration_seconds_count": 1,
+            "uoro_load_duration_seconds_sum": 0.004,
+            "uoro_evictions_total": 1,
             "uoro_snapshots_total": 1,
             "uoro_snapshot_duration_seconds_count": 1,
             "uoro_snapshot_duration_seconds_sum": 0.03,
@@ -153,7 +161,7 @@ def test_events_are_counted(event: Build) -> None:
 def test_status_is_read_at_each_scrape() -> None:
     """Gauges follow the status; a state that only the engine knows is shown as well."""
     told = meter()
-    now = Status(queue_length=4, log_bytes=5, streams={"learning": 6, "odd": 1}, resident_bytes=7, subscribers=8)
+    now = Status(queue_length=4, log_bytes=5, streams={"learning": 6, "odd": 1}, resident_streams=9, resident_bytes=7, subscribers=8)
     told.watch(lambda: now)
     found = ours(told.scrape())
     assert found["uoro_queue_length", ()] == 4
@@ -162,7 +170,7 @@ def test_status_is_read_at_each_scrape() -> None:
     assert found["uoro_subscribers", ()] == 8
     states = {dict(labels)["state"]: value for (name, labels), value in found.items() if name == "uoro_streams"}
     assert states == {"learning": 6, "frozen": 0, "damaged": 0, "odd": 1}
-    now = Status(queue_length=0, log_bytes=0, streams={}, resident_bytes=0, subscribers=0)
+    now = Status(queue_length=0, log_bytes=0, streams={}, resident_streams=0, resident_bytes=0, subscribers=0)
     assert ours(told.scrape())["uoro_queue_length", ()] == 0
 
 

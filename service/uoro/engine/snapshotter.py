@@ -144,9 +144,14 @@ class Snapshotter:
                     self._mark(stream, its).changed = its.position
                     self._open.add(stream)
             self._again.clear()
-            open_marks = {stream: mark for stream in self._open if (mark := self.marks[stream]).is_behind}
+            open_marks = {stream: mark for stream in self._open if self._is_open(stream, mark := self.marks[stream])}
             self._open = set(open_marks)
         return open_marks
+
+    def _is_open(self, stream: str, mark: Mark) -> bool:
+        its = self._runner.shelf.streams.get(stream)
+        is_newly_damaged = its is not None and its.is_damaged and not mark.is_set_aside
+        return mark.is_behind or is_newly_damaged
 
     def _mark(self, stream: str, its: Stream) -> Mark:
         mark = self.marks.get(stream)
