@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from threading import Event
 from time import monotonic, sleep
 
 import pytest
@@ -303,6 +304,31 @@ def test_the_stale_writer_is_refused_and_stops_answering() -> None:
     assert ground.state("s") == reference([1.0, 2.0]).dump()
 
 
+def test_nobody_who_waits_is_left_hanging_when_the_shard_is_lost() -> None:
+    """Live threads: what waits in the queue is refused, what had got into the log is applied and answered."""
+    ground = Ground()
+    ground.create("s")
+    ground.shelf.lease_ends = 0.0
+    engine = _start(ground)
+    released = Event()
+    learned = engine.runner.read("s", lambda *_: released.wait(20))  # the stream's lane is busy until then
+    logged = engine.observe(submissions("s", [1.0]))
+    soon(lambda: ground.shelf.next == 3)
+    with ground.shelf.lock:  # the committer waits in its append
+        refused = engine.observe(submissions("s", [2.0]))
+        soon(lambda: not len(engine.queue))
+        waiting = engine.observe(submissions("s", [3.0]))
+        ground.shelf.epoch += 1
+        ground.shelf.since = ground.shelf.epoch
+    soon(lambda: engine.ownership.is_lost)
+    for future in (refused, waiting):
+        assert isinstance(future.exception(timeout=20), StaleEpoch)
+    released.set()
+    assert learned.result(timeout=20)
+    assert seqs(list(logged.result(timeout=20))) == [(1, False)]
+    engine.stop()
+
+
 def test_a_paused_owners_late_append_is_refused_after_its_outcome_was_unknown() -> None:
     """The first owner's append is settled by raising the epoch; with another owner there it finds itself lost."""
     ground = Ground(owner="first")
@@ -517,6 +543,14 @@ def test_threads_serve_and_drain_in_order() -> None:
     assert len(ground.shelf.generations["s"]) == 1
     ground.crash()
     assert ground.state("s") == reference([float(n) for n in range(20)]).dump()
+
+
+def soon(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; the deadline is generous."""
+    deadline = monotonic() + 20
+    while not is_so():
+        assert monotonic() < deadline
+        sleep(0.005)
 
 
 def _start(ground: Ground) -> Engine:

@@ -1,14 +1,11 @@
 """Nothing is lost: kill -9 of the service and of its Redis under load, and controls that must be caught.
 
-The short form is part of every test run; `make campaign` runs the long one, `UORO_CAMPAIGN_KILLS` times each.
+`test_kill_loops.py` has the loops.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +15,8 @@ import pytest
 import recorder
 from live_service import LiveService
 from redis_server import REDIS_PROGRAM, WHY_NOT, RedisServer
+from slow_disk import CAN_BUILD, with_slow_flushes
+from slow_disk import WHY_NOT as WHY_NOT_SLOW
 
 SUPPORT = Path(__file__).parent.parent / "support"
 NUM_STREAMS = 4
@@ -68,44 +67,17 @@ def test_kill_9_of_service_and_redis_loses_nothing(service: LiveService) -> None
     assert recorder.check(service.url, recorders) == []
 
 
-@pytest.mark.campaign
-@pytest.mark.parametrize("victim", ["service", "redis"])
-def test_campaign_of_kills(service: LiveService, victim: str) -> None:
-    """The long form: as many kills of one kind as `UORO_CAMPAIGN_KILLS` says (50)."""
-    seed = int(os.environ.get("UORO_CAMPAIGN_SEED", random.SystemRandom().randrange(2**31)))
-    print(f"UORO_CAMPAIGN_SEED={seed}")
-    recorders = strike(service, [victim] * int(os.environ.get("UORO_CAMPAIGN_KILLS", "50")), seed)
-    wrong = recorder.check(service.url, recorders)
-    print(f"{sum(its.acknowledged for its in recorders)} acknowledged, wrong: {wrong or 'nothing'}")
-    assert wrong == []
-
-
 # ------------------------------------------------------------------ positive controls
 
 
-@pytest.fixture(scope="module")
-def slow_fsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library to preload that makes every flush of a file take a second."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler: the slow flush cannot be built")
-    library = tmp_path_factory.mktemp("slow") / "slow_fsync.so"
-    source = """
-        #include <unistd.h>
-        int fdatasync(int file) { (void)file; usleep(1000000); return 0; }
-        int fsync(int file) { return fdatasync(file); }
-    """
-    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=source.encode(), check=True)
-    return library
-
-
 @pytest.mark.parametrize(("policy", "is_safe"), [("always", True), ("everysec", False)])
-def test_a_weaker_flush_policy_is_caught(tmp_path: Path, slow_fsync: Path, policy: str, is_safe: bool) -> None:
+def test_a_weaker_flush_policy_is_caught(tmp_path: Path, policy: str, is_safe: bool) -> None:
     """With slow flushes and a kill of Redis `always` keeps every acknowledged observation; `everysec` is caught."""
     if REDIS_PROGRAM is None:
         pytest.skip(WHY_NOT)
-    slow_redis = tmp_path / "slow-redis"
-    slow_redis.write_text(f'#!/bin/sh\nLD_PRELOAD={slow_fsync} exec {REDIS_PROGRAM} "$@"\n')
-    slow_redis.chmod(0o700)
+    if not CAN_BUILD:
+        pytest.skip(WHY_NOT_SLOW)
+    slow_redis = with_slow_flushes(REDIS_PROGRAM, tmp_path, 1.0)
     redis = RedisServer(str(slow_redis), tmp_path, ("--appendonly", "yes", "--appendfsync", policy, "--save", ""))
     redis.start()
     service = LiveService(tmp_path, {"REDIS_URL": redis.url, "LOG_LEVEL": "warning", "STORE_TIMEOUT_S": "20"})

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from store_ground import Ground
+from store_ground import Ground, RedisGround
 
 from uoro.errors import (
     CorruptRecord,
@@ -363,6 +363,19 @@ def test_a_released_lease_is_free(ground: Ground) -> None:
     store.release(epoch)
     with pytest.raises(Unavailable):
         third.acquire("c")
+
+
+@pytest.mark.parametrize("is_renewed", [False, True])
+def test_a_lease_ends_in_its_time_although_the_servers_clock_was_set_back(
+    remote_ground: RedisGround, is_renewed: bool
+) -> None:
+    """A day back makes an expiry a day longer; whoever waits gets the shard after the lease that was given."""
+    owner = remote_ground.open(lease_ttl_s=600.0 if is_renewed else 0.2)
+    epoch = owner.acquire("a")
+    if is_renewed:
+        remote_ground.open(lease_ttl_s=0.2).renew(epoch)
+    remote_ground.client.pexpire(remote_ground.keys.lease, 86_400_000)
+    assert remote_ground.open(lease_ttl_s=5.0).acquire("b") == 2
 
 
 def test_renewal_keeps_the_lease(ground: Ground) -> None:

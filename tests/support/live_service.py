@@ -88,6 +88,11 @@ class LiveService:
         with suppress(psutil.NoSuchProcess, ValueError, FileNotFoundError):  # not back from the last kill yet
             psutil.Process(int(pid_file.read_text())).kill()
 
+    def wait(self) -> int:
+        """The exit code, once it has ended by itself."""
+        assert self._running is not None
+        return self._running.wait(timeout=60)
+
     def stop(self) -> int:
         """SIGTERM and wait; returns the exit code."""
         assert self._running is not None

@@ -45,6 +45,7 @@ class Recorder:
     seed: int
     acknowledged: int = 0
     num_retries: int = 0
+    timeout_s: float = 30.0
     trouble: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -60,9 +61,13 @@ class Recorder:
         assert self._thread is not None
         self._thread.join()
 
+    def address(self) -> str:
+        """Where the next batch goes."""
+        return self.url
+
     def _run(self) -> None:
         chance = random.Random(self.seed)
-        with httpx.Client(base_url=self.url, timeout=30) as http:
+        with httpx.Client(timeout=self.timeout_s) as http:
             while not self._stop.is_set():
                 first = self.acknowledged + 1
                 # Now and then the last acknowledged ones are sent again, as a client would that lost a reply.
@@ -77,7 +82,7 @@ class Recorder:
 
     def _post(self, http: httpx.Client, batch: list[dict[str, object]]) -> bool:
         try:
-            reply = http.post(f"/v1/streams/{self.stream}/observations", json=batch)
+            reply = http.post(f"{self.address()}/v1/streams/{self.stream}/observations", json=batch)
         except httpx.HTTPError:
             return False
         if reply.status_code in {429, 503}:
@@ -120,11 +125,16 @@ def uninterrupted(stream: str, last_seq: int) -> bytes:
     return learner.dump()
 
 
-def load(url: str, num_streams: int, seed: int) -> list[Recorder]:
-    """Create the streams and begin to post to each."""
+def create(url: str, num_streams: int) -> None:
+    """Create the streams s0, s1, …"""
     with httpx.Client(base_url=url, timeout=30) as http:
         for number in range(num_streams):
             assert http.put(f"/v1/streams/s{number}", json={"spec": SPEC}).status_code in {200, 201}
+
+
+def load(url: str, num_streams: int, seed: int) -> list[Recorder]:
+    """Create the streams and begin to post to each."""
+    create(url, num_streams)
     recorders = [Recorder(url, f"s{number}", seed + number) for number in range(num_streams)]
     for recorder in recorders:
         recorder.start()

@@ -6,6 +6,8 @@ Rules:
 3. If the store went away during the append, the record may be there. The callers hear `OutcomeUnknown` at once;
    then the epoch is raised, so that nothing can land late, and the log is read back: the record is applied or
    forgotten. Until that is settled nothing else is appended and whatever waits is answered 503.
+4. Once the shard is lost, whatever waits, and whatever still gets in, is answered 503 at once: nobody hangs until the
+   server has ended.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class Committer:
 
     def commit_once(self, timeout_s: float) -> bool:
         """Commit the next batch, or look after the store if it is away; False if there was nothing to do."""
+        if self._ownership.is_lost:
+            return self._turn_away(timeout_s)
         if self.trouble is not None:
             self._look_after_store()
             if self.trouble is not None:
@@ -146,6 +150,12 @@ class Committer:
             assert record.payload == unsettled.payload  # noqa: S101 - one writer, one position
             _log.info("record %d had been written and is applied now", self.position)
             self._advance(unsettled.payload, unsettled.plan)
+
+    def _turn_away(self, timeout_s: float) -> bool:
+        operations = self._queue.drain()
+        self._refuse(operations, StaleEpoch("another server has taken this shard; this one stops"))
+        time.sleep(min(RETRY_S, timeout_s))
+        return bool(operations)
 
     def _refuse(self, operations: list[Operation], error: UoroError) -> None:
         for operation in operations:

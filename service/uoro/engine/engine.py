@@ -407,7 +407,7 @@ class Engine:
     def _loop(self, name: str, once: Callable[[], object], *, until: Event) -> Thread:
         def loop() -> None:
             try:
-                while not until.is_set() and not self.ownership.is_lost:
+                while not until.is_set():  # also once the shard is lost: whoever waits has to be answered
                     once()
             except Exception:  # noqa: BLE001 - logged with its traceback; the server stops
                 _log.critical("the %s thread ended; the server cannot go on", name, exc_info=True)
@@ -418,7 +418,7 @@ class Engine:
 
     def _snapshot(self) -> None:
         self._stopping.wait(min(1.0, self._limits.snapshot_interval_s / 4))
-        if self._stopping.is_set() or self.committer.trouble is not None:
+        if self._stopping.is_set() or self.ownership.is_lost or self.committer.trouble is not None:
             return
         try:
             self.snapshotter.snapshot_once()

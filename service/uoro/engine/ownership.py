@@ -3,7 +3,8 @@
 Rules:
 1. Every write carries the epoch through `write`. A refusal as stale is final only if a fence is refused, too: this
    engine itself may have raised the epoch meanwhile, also by a fence whose reply was lost.
-2. Once lost, nothing is written and nothing is answered any more.
+2. Once lost, nothing is written any more, and whatever asks for it is refused. What had got into the log before is
+   still applied and answered: the next owner has it, too.
 """
 
 from __future__ import annotations

@@ -61,8 +61,12 @@ class ServerDirectory:
                 f"the data directory {self.data_dir} is in use by another server (pid {holder}); "
                 "stop that one, or set UORO_DATA_DIR to another directory."
             ) from error
-        os.ftruncate(lock, 0)
-        os.write(lock, b"%d\n" % os.getpid())
+        try:
+            os.ftruncate(lock, 0)
+            os.write(lock, b"%d\n" % os.getpid())
+        except OSError as error:
+            os.close(lock)
+            raise InvalidSettings(f"the data directory {self.data_dir} is not usable: {error.strerror}.") from error
         self._lock = lock
 
     def unlock(self) -> None:

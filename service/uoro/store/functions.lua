@@ -42,10 +42,16 @@ local function take(keys, args)
   end
   local holder = redis.call('GET', keys[2])
   if holder and holder ~= args[2] then
+    -- An expiry is a time of day: if the server's clock was set back since, the lease would last as much longer.
+    local given_ms = redis.call('HGET', keys[1], 'lease_ms')
+    if given_ms and redis.call('PTTL', keys[2]) > tonumber(given_ms) then
+      redis.call('PEXPIRE', keys[2], given_ms)
+    end
     return {'HELD', holder}
   end
   local raised = decimal(tonumber(epoch) + 1)
-  redis.call('HSET', keys[1], 'epoch', raised, 'since', raised, 'name', args[2])
+  redis.call('HSET', keys[1], 'epoch', raised, 'since', raised, 'name', args[2],
+    'lease_ms', args[3])
   redis.call('SET', keys[2], args[2], 'PX', args[3])
   return {'OK', raised}
 end
@@ -69,6 +75,7 @@ local function renew(keys, args)
     return stale(keys[1])
   end
   redis.call('SET', keys[2], redis.call('HGET', keys[1], 'name'), 'PX', args[2])
+  redis.call('HSET', keys[1], 'lease_ms', args[2])
   return {'OK'}
 end
 

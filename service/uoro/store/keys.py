@@ -18,7 +18,7 @@ class Keys:
 
     @property
     def owner(self) -> str:
-        """Hash: `epoch`; `since`, the epoch that the owner began with; `name` of the owner."""
+        """Hash: `epoch`; `since`, the epoch that the owner began with; `name` of the owner; `lease_ms` given."""
         return f"{{uoro:{self.shard}}}:owner"
 
     @property

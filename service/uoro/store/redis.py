@@ -18,7 +18,8 @@ Decisions:
   does not replace the only good one.
 - **Durability is the server's**: with `appendonly yes` and `appendfsync always` it answers after the flush.
   `durability` tells whether that is so; a server set otherwise is not refused here.
-- **The lease is a key with an expiry**, timed by the server's clock alone.
+- **The lease is a key with an expiry**, timed by the server's clock alone. A server keeps expiries as times of
+  day; whoever waits for a lease that lasts longer than it was given for, because that clock was set back, cuts it.
 - **The owner loads the library** at each `acquire`; anyone loads it when the server says that it is missing.
 """
 
