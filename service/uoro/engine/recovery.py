@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from uoro.engine.catalog import Catalog, Known
-from uoro.engine.entries import Delete, Entry, Learn, decode, decode_model
+from uoro.engine.entries import Delete, Entry, Learn, decode, decode_model, decode_named
 from uoro.engine.retention import Mark
 from uoro.engine.shelf import Resident, Shelf
 from uoro.errors import CorruptRecord, InvalidSpec
@@ -71,7 +71,7 @@ def recover(store: Store, now_s: float, progress: Callable[[int, int], None] | N
     recovered.bounds = LogBounds(
         recovered.bounds.first, max(expected, recovered.bounds.next), recovered.bounds.size_bytes
     )
-    _settle_ended(recovered, ended)
+    _settle_ended(store, recovered, ended)
     recovered.lost = sorted(unreadable)
     for stream in recovered.lost:
         _log.error("no snapshot of stream %s can be read and the log does not reach its beginning", stream)
@@ -128,12 +128,30 @@ def _note(entry: Entry, position: int, shelf: Shelf, unreadable: set[str], ended
         unreadable.add(entry.stream)
 
 
-def _settle_ended(recovered: Recovered, ended: dict[str, int]) -> None:
+def _settle_ended(store: Store, recovered: Recovered, ended: dict[str, int]) -> None:
     """Streams whose deletion may not have reached their snapshots."""
     for stream, position in ended.items():
         mark = recovered.marks.get(stream)
-        is_gone = stream not in recovered.shelf.streams
-        # Snapshots behind the deletion are those of a stream that began anew under the same id.
-        if is_gone or (mark is not None and mark.generations[-1] < position):
+        # Snapshots behind the deletion are those of a stream that began anew under the same id. Nothing is written
+        # for it before those of the old one are gone, so any that tells its age tells that of all.
+        if stream not in recovered.shelf.streams:
+            is_left = True
+        elif mark is not None:
+            is_left = mark.generations[-1] < position
+        else:
+            is_left = _has_name_before(store, stream, position)
+        if is_left:
             recovered.ended.append(stream)
             recovered.marks.pop(stream, None)
+
+
+def _has_name_before(store: Store, stream: str, position: int) -> bool:
+    """Whether a stream has a named snapshot from before a position, as far as that can be told."""
+    for name in store.names(stream):
+        try:
+            payload = store.read_named(stream, name)
+            if payload is not None and 0 < decode_named(payload).position < position:
+                return True
+        except CorruptRecord as error:
+            _log.warning("the named snapshot %s of stream %s cannot be read: %s", name, stream, error)
+    return False

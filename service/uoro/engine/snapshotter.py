@@ -37,6 +37,7 @@ class Snapshotter:
     Attributes:
         marks: by stream.
         bounds: of the log, as of the newest pass.
+        num_ended: how many streams ended.
     """
 
     def __init__(
@@ -57,10 +58,15 @@ class Snapshotter:
         self._limits = limits
         self._clock = clock
         self._deleted: deque[str] = deque()
+        self._unmarked: deque[str] = deque()  # deleted; only the snapshotter's own thread touches the marks
         self._writing = Lock()
+        self._counting = Lock()
+        self.num_ended = 0
 
     def forget(self, stream: str) -> None:
         """A stream ended: its snapshots are to go. From any thread."""
+        with self._counting:
+            self.num_ended += 1
         self._deleted.append(stream)
 
     def snapshot_once(self, *, is_last: bool = False, until_s: float = math.inf) -> None:
@@ -74,6 +80,8 @@ class Snapshotter:
         """
         with self._writing:
             self._delete()
+        while self._unmarked:
+            self.marks.pop(self._unmarked.popleft(), None)
         # What is applied from here on is not in the marks: the log is kept for it, whatever they say.
         seen = self._runner.applied
         self._look_at_streams()
@@ -91,18 +99,25 @@ class Snapshotter:
             if not self._deleted:
                 self._trim(seen)
 
-    def put_named(self, stream: str, name: str, payload: bytes, is_alive: Callable[[], bool]) -> None:
-        """Write a named snapshot of a stream that is still there. Raises UnknownStream and what the store does."""
+    def put_named(self, stream: str, name: str, payload: bytes, num_ended: int, is_alive: Callable[[], bool]) -> bool:
+        """Write a named snapshot of a stream that is still there; False if some stream ended since `num_ended` did.
+
+        Raises UnknownStream and what the store does.
+        """
         with self._writing:
+            self._delete()  # or a deletion that waits would take it along
             if not is_alive():
                 raise UnknownStream(stream)
+            if self.num_ended != num_ended:
+                return False  # the model may be that of the stream before this one
             self._ownership.write(lambda epoch: self._store.put_named(epoch, stream, name, payload))
+            return True
 
     def _delete(self) -> None:
         while self._deleted:
             stream = self._deleted[0]
             self._ownership.write(partial(self._store.delete_snapshots, stream=stream))
-            self.marks.pop(stream, None)
+            self._unmarked.append(stream)
             self._deleted.popleft()
 
     def _look_at_streams(self) -> None:
@@ -114,8 +129,7 @@ class Snapshotter:
             mark.changed = resident.position
             if resident.learner is None and not mark.is_set_aside:
                 # The newest generation says so; the one before it stays, for whoever wants to look.
-                self._put(Snapshot(stream, resident.position, encode(resident.model())))
-                mark.is_set_aside = True
+                mark.is_set_aside = self._put(Snapshot(stream, resident.position, encode(resident.model())))
 
     def _write(self, stream: str) -> None:
         start = time.perf_counter()
@@ -134,8 +148,8 @@ class Snapshotter:
 
     def _put(self, snapshot: Snapshot) -> bool:
         with self._writing:
-            if self._deleted:
-                return False
+            if self._deleted or snapshot.stream in self._unmarked:
+                return False  # what was copied may have ended since
             self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
             return True
 
