@@ -394,6 +394,33 @@ def test_a_poison_observation_sets_its_stream_aside_and_no_other_notices(poisone
     assert seqs(ground.observe("bad", [1.0])) == [(1, False)]
 
 
+def test_a_stream_set_aside_amid_a_deletion_is_set_aside_after_a_crash_too(poisoned: float) -> None:
+    """Its last snapshot had to wait for another stream's deletion: the log is kept until it is written."""
+    ground = Ground()
+    ground.create("bad")
+    ground.create("other")
+    for turn in range(3):
+        ground.observe("bad", [float(turn)])
+        ground.clock.now += 10.0
+        ground.snapshot()
+    ground.observe("bad", [poisoned])
+    snapshotter = ground.engine.snapshotter
+    delete = snapshotter._delete
+
+    def delete_and_end_another() -> None:
+        delete()
+        if "other" in ground.engine.runner.shelf.streams:
+            ground.done(ground.engine.delete("other"))
+
+    snapshotter._delete = delete_and_end_another  # type: ignore[method-assign]
+    ground.snapshot()
+    ground.create("more")
+    ground.observe("more", [1.0])
+    ground.snapshot()
+    ground.crash()
+    assert ground.engine.describe("bad").state == "damaged"
+
+
 def test_poison_amid_a_long_run_refuses_the_run_and_the_server_goes_on(poisoned: float) -> None:
     """A run of several turns that fails in the second is refused whole, before and after a crash; others are served."""
     ground = Ground()

@@ -161,7 +161,14 @@ def test_events_are_counted(event: Build) -> None:
 def test_status_is_read_at_each_scrape() -> None:
     """Gauges follow the status; a state that only the engine knows is shown as well."""
     told = meter()
-    now = Status(queue_length=4, log_bytes=5, streams={"learning": 6, "odd": 1}, resident_streams=9, resident_bytes=7, subscribers=8)
+    now = Status(
+        queue_length=4,
+        log_bytes=5,
+        streams={"learning": 6, "odd": 1},
+        resident_streams=9,
+        resident_bytes=7,
+        subscribers=8,
+    )
     told.watch(lambda: now)
     found = ours(told.scrape())
     assert found["uoro_queue_length", ()] == 4

@@ -145,6 +145,8 @@ class Committer:
     def _settle(self, unsettled: _Unsettled) -> None:
         self._ownership.fence()
         record = self._store.read_record(self.position)
+        if record is not None and record.payload != unsettled.payload:
+            self._ownership.fence()  # another server's, which took the shard since: this is refused
         self._unsettled = None
         if record is not None:
             assert record.payload == unsettled.payload  # noqa: S101 - one writer, one position

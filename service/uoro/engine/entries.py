@@ -58,11 +58,15 @@ class Delete(msgspec.Struct, frozen=True, array_like=True, tag="delete"):
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
-    """The payload of a named snapshot: the model after `seq` observations, kept at `created_at` (epoch seconds)."""
+    """The payload of a named snapshot: the model after `seq` observations, kept at `created_at` (epoch seconds).
+
+    `position` is that of the newest log record that had changed the stream; 0 if an earlier build wrote it.
+    """
 
     seq: int
     created_at: float
     model: Model
+    position: int = 0
 
 
 class About(msgspec.Struct, frozen=True, array_like=True):

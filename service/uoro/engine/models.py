@@ -73,13 +73,18 @@ class Models:
     def save(self, stream: str, name: str) -> Future[NamedSnapshot]:
         """Keep the model as it is now under a name; the same name again replaces."""
 
+        def is_alive() -> bool:
+            return self._catalog.get(stream) is not None
+
         def save() -> NamedSnapshot:
             names = self._store.names(stream)
             if name not in names and len(names) >= MAX_NAMED_SNAPSHOTS:
                 raise InvalidRequest(f"a stream has at most {MAX_NAMED_SNAPSHOTS} named snapshots", field="name")
-            named = Named(*self._read_at(stream))
-            self._snapshotter.put_named(stream, name, encode(named), lambda: self._catalog.get(stream) is not None)
-            return NamedSnapshot(name, named.seq, named.created_at)
+            while True:
+                num_ended = self._snapshotter.num_ended
+                named = self._read_named(stream)
+                if self._snapshotter.put_named(stream, name, encode(named), num_ended, is_alive):
+                    return NamedSnapshot(name, named.seq, named.created_at)
 
         return self._later(save)
 
@@ -121,9 +126,10 @@ class Models:
     def _read(self, stream: str) -> tuple[int, Model]:
         return self._runner.read(stream, lambda resident, learner: (learner.seq, resident.model())).result()
 
-    def _read_at(self, stream: str) -> tuple[int, float, Model]:
-        seq, model = self._read(stream)
-        return seq, time.time(), model
+    def _read_named(self, stream: str) -> Named:
+        return self._runner.read(
+            stream, lambda resident, learner: Named(learner.seq, time.time(), resident.model(), resident.position)
+        ).result()
 
     def _load(self, stream: str, model: Model, *, may_replace: bool) -> StreamInfo:
         spec = StreamSpec.parse(model.spec)

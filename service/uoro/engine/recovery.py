@@ -17,7 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from uoro.engine.catalog import Catalog, Known
-from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load, decode, decode_about, decode_model
+from uoro.engine.entries import (
+    Create,
+    Delete,
+    Entry,
+    Freeze,
+    Label,
+    Learn,
+    Load,
+    decode,
+    decode_about,
+    decode_model,
+    decode_named,
+)
 from uoro.engine.retention import Mark
 from uoro.engine.shelf import Shelf, Stream
 from uoro.engine.specs import shared_spec, spec_of, state_bytes
@@ -152,8 +164,15 @@ class Recovery:
         """Streams whose deletion may not have reached their snapshots."""
         for stream, position in self._endings.items():
             mark = self.marks.get(stream)
-            # Snapshots behind the deletion are those of a stream that began anew under the same id.
-            if self.catalog.get(stream) is None or (mark is not None and mark.newest < position):
+            # Snapshots behind the deletion are those of a stream that began anew under the same id. Nothing is written
+            # for it before those of the old one are gone, so any that tells its age tells that of all.
+            if self.catalog.get(stream) is None:
+                is_left = True
+            elif mark is not None:
+                is_left = mark.newest < position
+            else:
+                is_left = _has_name_before(self.store, stream, position)
+            if is_left:
                 self.ended.append(stream)
 
 
@@ -173,3 +192,15 @@ def _loaded(entry: Load) -> Known:
     spec = shared_spec(model.spec)
     learner = Learner.load(spec, model.state)
     return Known(spec, model.labels, model.is_frozen, learner.seq, learner.nbytes)
+
+
+def _has_name_before(store: Store, stream: str, position: int) -> bool:
+    """Whether a stream has a named snapshot from before a position, as far as that can be told."""
+    for name in store.names(stream):
+        try:
+            payload = store.read_named(stream, name)
+            if payload is not None and 0 < decode_named(payload).position < position:
+                return True
+        except CorruptRecord as error:
+            _log.warning("the named snapshot %s of stream %s cannot be read: %s", name, stream, error)
+    return False

@@ -502,7 +502,7 @@ class Runner:
             self._damaged.add(stream)
         elif stream in self._damaged:
             self._damaged.discard(stream)
-        if isinstance(entry, Delete):
+        if isinstance(entry, Delete) and step.owed.answer is not None:  # recovery looks after those it replays
             self._meter.forgot([stream])
             self._on_deleted(stream)
         if not isinstance(entry, Learn):

@@ -40,6 +40,7 @@ class Snapshotter:
     Attributes:
         marks: by stream; from any thread, under a lock.
         bounds: of the log, as of the newest pass.
+        num_ended: how many streams ended.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Snapshotter:
         self._again: set[str] = set()
         self._deleted: deque[str] = deque()
         self._writing = Lock()
+        self._counting = Lock()
+        self.num_ended = 0
 
     def begin(self, marks: dict[str, Mark], bounds: LogBounds) -> None:
         """Take over what recovery found."""
@@ -72,6 +75,8 @@ class Snapshotter:
 
     def forget(self, stream: str) -> None:
         """A stream ended: its snapshots are to go. From any thread."""
+        with self._counting:
+            self.num_ended += 1
         self._deleted.append(stream)
 
     def snapshot_once(self, *, is_last: bool = False, until_s: float = math.inf) -> None:
@@ -103,12 +108,19 @@ class Snapshotter:
             if not self._deleted:
                 self._trim(seen, open_marks)
 
-    def put_named(self, stream: str, name: str, payload: bytes, is_alive: Callable[[], bool]) -> None:
-        """Write a named snapshot of a stream that is still there. Raises UnknownStream and what the store does."""
+    def put_named(self, stream: str, name: str, payload: bytes, num_ended: int, is_alive: Callable[[], bool]) -> bool:
+        """Write a named snapshot of a stream that is still there; False if some stream ended since `num_ended` did.
+
+        Raises UnknownStream and what the store does.
+        """
         with self._writing:
+            self._delete()  # or a deletion that waits would take it along
             if not is_alive():
                 raise UnknownStream(stream)
+            if self.num_ended != num_ended:
+                return False  # the model may be that of the stream before this one
             self._ownership.write(lambda epoch: self._store.put_named(epoch, stream, name, payload))
+            return True
 
     def save(self, stream: str, its: Stream) -> bool:
         """Have the state of a stream that nobody works on in the store; False if that cannot be now.
@@ -164,8 +176,7 @@ class Snapshotter:
             its = self._runner.shelf.streams.get(stream)
             if its is not None and its.is_damaged:
                 # The newest generation says so; the one before it stays, for whoever wants to look.
-                self._put(_snapshot(stream, its.copy(max(its.position, mark.newest))))
-                mark.is_set_aside = True
+                mark.is_set_aside = self._put(_snapshot(stream, its.copy(max(its.position, mark.newest))))
 
     def _write(self, stream: str) -> None:
         """Write a generation of the stream as it is, or once more as it is in the store."""
@@ -193,14 +204,16 @@ class Snapshotter:
         return None
 
     def _put(self, snapshot: Snapshot) -> bool:
+        """Write a generation, unless what was copied has ended since, or a newer one is there."""
         with self._writing:
-            mark = self.marks.get(snapshot.stream)
-            if snapshot.stream in self._deleted or (mark is not None and snapshot.position < mark.newest):
+            its = self._runner.shelf.streams.get(snapshot.stream)
+            if its is None or snapshot.position < its.born or snapshot.stream in self._deleted:
+                return False
+            mark = self._mark(snapshot.stream, its)
+            if snapshot.position < mark.newest:
                 return False
             self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
-            its = self._runner.shelf.streams.get(snapshot.stream)
-            if its is not None:
-                self._mark(snapshot.stream, its).add(snapshot.position, self._clock())
+            mark.add(snapshot.position, self._clock())
             return True
 
     def _trim(self, seen: int, marks: Mapping[str, Mark]) -> None:

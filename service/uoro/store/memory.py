@@ -178,7 +178,7 @@ class MemoryStore:
             records = tuple(self._reach().generations.get(stream, ()))
             headings = tuple(self._shelf.headings.get(stream, ()))
         intact: list[Snapshot] = []
-        for record, heading in zip(records, headings, strict=True):
+        for record, heading in zip(records, headings, strict=False):
             try:
                 intact.append(decode_generation(record, stream, _heading(heading, stream)))
             except CorruptRecord:
