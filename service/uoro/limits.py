@@ -57,6 +57,7 @@ class Limits:
     """The limits a deployment may move; settings fill them, the composition root hands them down."""
 
     max_body_bytes: int = 16 * 2**20
+    max_intake_bytes: int = 256 * 2**20
     max_observations_per_request: int = 50_000
     max_queue_observations: int = 100_000
     max_batch_observations: int = 512
