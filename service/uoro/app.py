@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from uuid import uuid4
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uoro.api.app import create_app
@@ -27,13 +26,14 @@ from uoro.observability.metrics import PrometheusMeter
 from uoro.settings import LOOPBACK, Settings
 from uoro.store.embedded import EmbeddedServer
 from uoro.store.redis import RedisStore
+from uoro.wire.allowance import Allowance
+from uoro.wire.descriptors import make_room
+from uoro.wire.guard import Guard
+from uoro.wire.server import web_server
 
 _log = logging.getLogger(__name__)
 
 BACKEND = "numba"
-PING_INTERVAL_S = 20.0
-MAX_MESSAGE_BYTES = 2**20
-GRACE_S = 10
 EXIT_LOST = 3
 SWITCH_INTERVAL_S = 0.0005
 """An answer passes through three threads. By default each waits up to 5 ms for an event loop that is busy."""
@@ -79,7 +79,8 @@ def serve(settings: Settings) -> int:
             is_metrics_open=settings.metrics_without_key,
             cors_origins=settings.origins(),
         )
-        server = uvicorn.Server(_config(_Lifespan(app, engine), settings))
+        guard = Guard(Allowance(max_connections=_room(settings)), meter)
+        server = web_server(_Lifespan(app, engine), guard, settings.log_level)
         host, port = listening.getsockname()[:2]
         _log.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         # uvicorn raises a signal that it has obeyed once more at the end: by then there is nothing left to do.
@@ -130,19 +131,16 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        log_level=settings.log_level,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        ws_ping_interval=PING_INTERVAL_S,
-        ws_ping_timeout=PING_INTERVAL_S,
-        ws_max_size=MAX_MESSAGE_BYTES,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+def _room(settings: Settings) -> int:
+    """How many connections may be open."""
+    room = make_room(settings.max_connections)
+    if room < settings.max_connections:
+        _log.warning(
+            "UORO_MAX_CONNECTIONS=%d, and this process may open files for %d: so many it is",
+            settings.max_connections,
+            room,
+        )
+    return room
 
 
 class _Lifespan:

@@ -38,6 +38,18 @@ MAX_PER_SECOND = 10**12
 MAX_TICKETS = 10_000
 MAX_TICKETS_PER_KEY = 100
 TICKET_LIFE_S = 30.0
+MAX_CONNECTIONS = 4_096
+HEAD_TIMEOUT_S = 10.0
+KEEP_ALIVE_S = 5
+STALL_TIMEOUT_S = 20.0
+MIN_DRAINED_BYTES = 2**16
+MAX_HEAD_BYTES = 2**15
+MAX_HEADERS = 100
+MAX_PIPELINED = 128
+MAX_FRAGMENTS = 1_024
+MAX_TURNED_AWAY = 64
+TURN_AWAY_S = 1.0
+PING_INTERVAL_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class Limits:
     """The limits a deployment may move; settings fill them, the composition root hands them down."""
 
     max_body_bytes: int = 16 * 2**20
+    max_intake_bytes: int = 256 * 2**20
     max_observations_per_request: int = 50_000
     max_queue_observations: int = 100_000
     max_batch_observations: int = 512
@@ -58,6 +71,7 @@ class Limits:
     max_log_bytes: int = 256 * 2**20
     max_subscriber_messages: int = 1_024
     max_subscribers: int = 1_000
+    max_connections: int = MAX_CONNECTIONS
     store_timeout_s: float = 5.0
     lease_ttl_s: float = 5.0
     drain_timeout_s: float = 20.0

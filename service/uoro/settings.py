@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         description="log length in records that calls for snapshots before their time",
     )
     max_body_bytes: int = Field(_LIMITS.max_body_bytes, ge=1024, description="largest request body, in bytes")
+    max_connections: int = Field(
+        _LIMITS.max_connections,
+        ge=1,
+        description="connections open at once, websockets included; one more is answered 503",
+    )
     max_queue_observations: int = Field(
         _LIMITS.max_queue_observations, ge=1, description="observations that may wait for a batch"
     )
@@ -114,6 +119,7 @@ class Settings(BaseSettings):
         return Limits(
             max_body_bytes=self.max_body_bytes,
             max_queue_observations=self.max_queue_observations,
+            max_connections=self.max_connections,
             memory_budget_bytes=self.memory_budget_bytes,
             max_streams=self.max_streams,
             snapshot_interval_s=self.snapshot_interval_s,

@@ -10,7 +10,8 @@ import pytest
 from scrape import kinds, ours, samples
 
 from uoro.engine.meter import Meter, Status
-from uoro.observability.metrics import MAX_REQUEST_SERIES, PrometheusMeter
+from uoro.observability.metrics import CONNECTION_ENDS, MAX_REQUEST_SERIES, PrometheusMeter
+from uoro.wire.guard import REASONS
 
 Build: TypeAlias = Callable[..., Any]
 
@@ -27,6 +28,7 @@ PLAIN_GAUGES = {
     "uoro_resident_bytes",
     "uoro_resident_streams",
     "uoro_subscribers",
+    "uoro_connections",
     "uoro_stream_metrics_truncated",
 }
 PLAIN_HISTOGRAMS = {
@@ -42,6 +44,7 @@ PLAIN_HISTOGRAMS = {
 LABELLED = {
     "uoro_observations_rejected_total": "counter",
     "uoro_requests_refused_total": "counter",
+    "uoro_connections_cut_total": "counter",
     "uoro_streams": "gauge",
     "uoro_build_info": "gauge",
     "uoro_request_duration_seconds": "histogram",
@@ -102,6 +105,9 @@ def test_every_metric_is_there_from_the_first_scrape() -> None:
         assert found["uoro_observations_rejected_total", (("code", code),)] == 0
     for code in ("unauthorized", "forbidden", "rate_limited", "foreign_origin"):
         assert found["uoro_requests_refused_total", (("code", code),)] == 0
+    assert CONNECTION_ENDS == REASONS
+    for reason in REASONS:
+        assert found["uoro_connections_cut_total", (("reason", reason),)] == 0
 
 
 def test_events_are_counted(event: Build) -> None:
@@ -113,6 +119,8 @@ def test_events_are_counted(event: Build) -> None:
     told.rejected("overloaded", 7)
     told.rejected("a_new_code", 1)
     told.refused("unauthorized")
+    told.connections(5)
+    told.cut("stalled")
     told.numeric_reset(2)
     told.snapshot_written(0.03)
     told.brought(0.004)
@@ -137,6 +145,8 @@ def test_events_are_counted(event: Build) -> None:
             ("uoro_observations_rejected_total", "overloaded"): 7,
             ("uoro_observations_rejected_total", "a_new_code"): 1,
             ("uoro_requests_refused_total", "unauthorized"): 1,
+            ("uoro_connections_cut_total", "stalled"): 1,
+            "uoro_connections": 5,
             "uoro_numeric_resets_total": 2,
             "uoro_load_duration_seconds_count": 1,
             "uoro_load_duration_seconds_sum": 0.004,

@@ -19,6 +19,7 @@ from uoro.api.console import Console
 from uoro.api.docs import Docs
 from uoro.api.door import Door
 from uoro.api.edge import Edge
+from uoro.api.intake import Intake
 from uoro.api.keyring import Keyring
 from uoro.api.models import MAX_MODEL_BYTES, Models
 from uoro.api.observing import Observing
@@ -107,6 +108,7 @@ def create_app(
     inner: ASGIApp = app
     if has_shortcut:
         inner = Shortcut(app, observing.observe, observing.observe_many, _problem, _failure)
+    inner = Intake(inner, limits.max_intake_bytes)
     if keyring is None or tickets is None:
         guarded: ASGIApp = Origins(inner, cors_origins, meter)
     else:

@@ -49,6 +49,16 @@ REFUSALS: tuple[type[errors.UoroError], ...] = (
 DOOR_REFUSALS = ("unauthorized", "forbidden", "rate_limited", "foreign_origin")
 """Codes of refusals at the door, counted from zero too."""
 
+CONNECTION_ENDS = (
+    "too_many",
+    "head_timeout",
+    "head_too_large",
+    "too_many_pipelined",
+    "too_many_fragments",
+    "stalled",
+)
+"""Why the service refuses or ends connections, counted from zero too."""
+
 REQUEST_SECONDS = log_spaced(0.001, 10.0, (1, 2.5, 5))
 STEP_SECONDS = log_spaced(1e-6, 0.1, (1, 2.5, 5))
 APPEND_SECONDS = log_spaced(1e-4, 10.0, (1, 2.5, 5))
@@ -82,6 +92,8 @@ class PrometheusMeter(Collector):
         self._evictions = 0
         self._rejected = {error.code: 0 for error in REFUSALS}
         self._refused = dict.fromkeys(DOOR_REFUSALS, 0)
+        self._num_connections = 0
+        self._cut = dict.fromkeys(CONNECTION_ENDS, 0)
         self._requests: dict[tuple[str, str, str], Histogram] = {}
         self._step = Histogram(STEP_SECONDS)
         self._batch = Histogram(BATCH_SIZES)
@@ -166,6 +178,15 @@ class PrometheusMeter(Collector):
         with self._lock:
             self._refused[code] = self._refused.get(code, 0) + 1
 
+    def connections(self, num: int) -> None:
+        """So many connections are open now."""
+        self._num_connections = num
+
+    def cut(self, reason: str) -> None:
+        """A connection was refused or ended by the service."""
+        with self._lock:
+            self._cut[reason] = self._cut.get(reason, 0) + 1
+
     def numeric_reset(self, num: int) -> None:
         """Learners dropped non-finite values so many times."""
         with self._lock:
@@ -222,6 +243,13 @@ class PrometheusMeter(Collector):
         for code, num in self._refused.items():
             refused.add_metric((code,), num)
         yield refused
+        cut = CounterMetricFamily(
+            "uoro_connections_cut", "Connections refused or ended by the service, by reason.", labels=("reason",)
+        )
+        for reason, num in self._cut.items():
+            cut.add_metric((reason,), num)
+        yield cut
+        yield GaugeMetricFamily("uoro_connections", "Open connections.", value=self._num_connections)
         for name, text, num in (
             ("uoro_observations", "Observations applied.", self._observations),
             ("uoro_replayed_observations", "Observations replayed by recoveries.", self._replayed),
