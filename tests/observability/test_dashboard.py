@@ -7,29 +7,29 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
+from live_service import READY_TIMEOUT_S, LiveService
+from prometheus_server import PATIENCE_S, Prometheus, needs_prometheus, scraping
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "clients" / "grafana"
 PROMETHEUS = ROOT / "clients" / "prometheus"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "uoro.json").read_text())
-ALERTS = {
-    rule["alert"]: rule["expr"]
-    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
-    for rule in group["rules"]
+RULES = {
+    name: [rule for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"] for rule in group["rules"]]
+    for name in ("alerts.yml", "recording.yml")
 }
+ALERTS = {rule["alert"]: rule["expr"] for rule in RULES["alerts.yml"]}
+RECORDED = [rule["record"] for rule in RULES["recording.yml"]]
 QUERIES = {
     f"{panel['id']} {panel['title']} {target['refId']}": target["expr"]
     for panel in DASHBOARD["panels"]
@@ -37,13 +37,6 @@ QUERIES = {
 }
 STREAM = "plant-1/pump:a"
 CHOSEN = {"$__rate_interval": "30s", "$stream": STREAM, "$field": "flow"}
-PATIENCE_S = 60.0
-READY_TIMEOUT_S = 240.0
-"""A service is ready after a minute at the latest, but compiles on meanwhile."""
-
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="the program prometheus is not installed (Debian: prometheus)"
-)
 
 
 def chosen(query: str) -> str:
@@ -52,34 +45,6 @@ def chosen(query: str) -> str:
         query = query.replace(variable, value)
     assert "$" not in query, f"nothing is chosen for a variable in {query}"
     return query
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_answers(url: str, program: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        assert program.poll() is None, f"ended early:\n{log.read_text()}"
-        try:
-            if httpx.get(url, timeout=2).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"{url} did not answer:\n{log.read_text()}")
-
-
-def stop(program: "subprocess.Popen[bytes]") -> None:
-    program.terminate()
-    try:
-        program.wait(30)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
 
 
 def post_until(done: threading.Event, url: str) -> None:
@@ -101,92 +66,33 @@ def post_until(done: threading.Event, url: str) -> None:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running service that is being posted to."""
-    home = tmp_path_factory.mktemp("service")
-    port = free_port()
-    settings = {
-        "UORO_PORT": str(port),
-        "UORO_DATA_DIR": str(home / "kept"),
-        "UORO_AUTO_CREATE": "true",
-        "UORO_SNAPSHOT_INTERVAL_S": "0.5",
-        "PATH": str(Path(sys.executable).parent),
-        "HOME": str(Path.home()),  # where the compiled kernel is kept
-    }
-    log = home / "log"
-    with log.open("wb") as lines:
-        program = subprocess.Popen(["uoro", "serve"], cwd=home, env=settings, stdout=lines, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
+    live = LiveService(tmp_path_factory.mktemp("service"), {"SNAPSHOT_INTERVAL_S": "0.5"})
     done = threading.Event()
-    poster = threading.Thread(target=post_until, args=(done, url))
+    poster = threading.Thread(target=post_until, args=(done, live.url))
     try:
-        wait_until_answers(f"{url}/readyz", program, log)
+        live.start()
         poster.start()
-        yield url
+        yield live.url
+        done.set()
+        poster.join()
+        live.stop()
     finally:
         done.set()
-        if poster.ident is not None:
-            poster.join()
-        stop(program)
-
-
-@dataclass
-class Prometheus:
-    """A running Prometheus."""
-
-    url: str
-
-    def get(self, path: str, **parameters: str) -> Any:
-        """What the HTTP API says to a query; a query that does not parse fails."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10).json()
-        assert answer["status"] == "success", answer
-        return answer["data"]
-
-    def numbers(self, query: str) -> list[float]:
-        """The samples of an instant query."""
-        return [float(sample["value"][1]) for sample in self.get("query", query=query)["result"]]
-
-    def require(self, query: str, patience_s: float = PATIENCE_S) -> list[float]:
-        """The samples, once there are some and all are finite; fails if that never comes."""
-        deadline = time.monotonic() + patience_s
-        while True:
-            numbers = self.numbers(query)
-            if numbers and all(map(math.isfinite, numbers)):
-                return numbers
-            assert time.monotonic() < deadline, f"{query} answers {numbers or 'nothing'}"
-            time.sleep(0.25)
+        live.end()
 
 
 @pytest.fixture(scope="module")
 def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A Prometheus with the project's configuration, but a shorter interval, that scrapes the service."""
-    home = tmp_path_factory.mktemp("prometheus")
-    configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    configuration["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(PROMETHEUS / name) for name in configuration["rule_files"]]
-    (scraped,) = configuration["scrape_configs"]
-    scraped["static_configs"] = [{"targets": [service.removeprefix("http://")]}]
-    (home / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    port = free_port()
-    command = [
-        "prometheus",
-        f"--config.file={home / 'prometheus.yml'}",
-        f"--storage.tsdb.path={home / 'kept'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    log = home / "log"
-    with log.open("wb") as lines:
-        program = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
-    try:
-        wait_until_answers(f"http://127.0.0.1:{port}/-/ready", program, log)
-        yield Prometheus(f"http://127.0.0.1:{port}")
-    finally:
-        stop(program)
+    """A Prometheus that scrapes the service."""
+    with scraping(service, tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
 
 
-def vectors(expression: str) -> list[str]:
-    """What an alert compares: each side of its `and`s without the comparison."""
-    compared = [re.fullmatch(r"(.+?)\s*(?:==|!=|<=|>=|<|>)\s*[\d.e+-]+", part) for part in expression.split(" and ")]
-    assert all(compared), f"{expression} is more than comparisons with numbers"
-    return [match[1] for match in compared if match]
+def selectors(expression: str) -> set[str]:
+    """The series that an alert is made of, whatever it asks of their past."""
+    found = re.findall(r"(?:\w+:)?(?:uoro_|process_|up\b)[\w:]*(?:\{[^}]*\})?", expression)
+    assert found, f"{expression} has no series"
+    return set(found)
 
 
 @needs_prometheus
@@ -212,10 +118,17 @@ def test_every_variable_has_choices(prometheus: Prometheus, name: str) -> None:
 @needs_prometheus
 @pytest.mark.parametrize("alert", ALERTS)
 def test_every_alert_sees_what_it_watches(prometheus: Prometheus, alert: str) -> None:
-    """What an alert compares has finite numbers, and the whole expression parses."""
-    for vector in vectors(ALERTS[alert]):
-        prometheus.require(vector)
+    """The series of each alert have finite numbers, and the whole expression parses."""
+    for selector in selectors(ALERTS[alert]):
+        prometheus.require(selector)
     prometheus.numbers(ALERTS[alert])
+
+
+@needs_prometheus
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_every_recorded_series_has_numbers(prometheus: Prometheus, recorded: str) -> None:
+    """What the recording rules write is there and finite."""
+    prometheus.require(recorded)
 
 
 @needs_prometheus
@@ -225,7 +138,7 @@ def test_the_alerts_are_loaded_and_evaluated(prometheus: Prometheus) -> None:
     while True:
         groups = prometheus.get("rules")["groups"]
         health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
-        if health == dict.fromkeys(ALERTS, "ok"):
+        if health == dict.fromkeys({*ALERTS, *RECORDED}, "ok"):
             return
         assert time.monotonic() < deadline, health
         time.sleep(0.25)
@@ -292,7 +205,9 @@ def test_the_band_is_between_lines_that_exist() -> None:
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="the program promtool is not installed (Debian: prometheus)"
 )
-@pytest.mark.parametrize("arguments", [("config", "prometheus.yml"), ("rules", "alerts.yml")])
+@pytest.mark.parametrize(
+    "arguments", [("config", "prometheus.yml"), ("rules", "alerts.yml"), ("rules", "recording.yml")]
+)
 def test_promtool_accepts(arguments: tuple[str, str]) -> None:
     """Prometheus' own checker finds nothing to say against the configuration and the rules."""
     kind, name = arguments

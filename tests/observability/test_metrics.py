@@ -10,6 +10,7 @@ import pytest
 from scrape import kinds, ours, samples
 
 from uoro.engine.meter import Meter, Status
+from uoro.limits import Limits
 from uoro.observability.metrics import MAX_REQUEST_SERIES, PrometheusMeter
 
 Build: TypeAlias = Callable[..., Any]
@@ -41,6 +42,7 @@ LABELLED = {
     "uoro_requests_refused_total": "counter",
     "uoro_streams": "gauge",
     "uoro_build_info": "gauge",
+    "uoro_memory_budget_bytes": "gauge",
     "uoro_request_duration_seconds": "histogram",
     "uoro_stream_loss": "gauge",
     "uoro_stream_baseline_loss": "gauge",
@@ -99,6 +101,13 @@ def test_every_metric_is_there_from_the_first_scrape() -> None:
         assert found["uoro_observations_rejected_total", (("code", code),)] == 0
     for code in ("unauthorized", "forbidden", "rate_limited", "foreign_origin"):
         assert found["uoro_requests_refused_total", (("code", code),)] == 0
+
+
+def test_the_memory_budget_is_told() -> None:
+    """The bound of all states is the one that the meter was built with, the limit's default unless said."""
+    told = PrometheusMeter("0.1.0", "cpu", 200, memory_budget_bytes=2**20)
+    assert ours(told.scrape())["uoro_memory_budget_bytes", ()] == 2**20
+    assert ours(meter().scrape())["uoro_memory_budget_bytes", ()] == Limits().memory_budget_bytes
 
 
 def test_events_are_counted(event: Build) -> None:
