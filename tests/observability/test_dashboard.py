@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,17 +25,21 @@ ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "clients" / "grafana"
 PROMETHEUS = ROOT / "clients" / "prometheus"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "uoro.json").read_text())
+AHEAD = json.loads((GRAFANA / "dashboards" / "forecasts.json").read_text())
 RULES = {
     name: [rule for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"] for rule in group["rules"]]
     for name in ("alerts.yml", "recording.yml")
 }
 ALERTS = {rule["alert"]: rule["expr"] for rule in RULES["alerts.yml"]}
 RECORDED = [rule["record"] for rule in RULES["recording.yml"]]
-QUERIES = {
-    f"{panel['id']} {panel['title']} {target['refId']}": target["expr"]
-    for panel in DASHBOARD["panels"]
+TARGETS = {
+    f"{dashboard['uid']} {panel['id']} {panel['title']} {target['refId']}": target
+    for dashboard in (DASHBOARD, AHEAD)
+    for panel in dashboard["panels"]
     for target in panel.get("targets", ())
 }
+QUERIES = {name: its["expr"] for name, its in TARGETS.items() if its["datasource"]["uid"] == "${datasource}"}
+FORECASTS = {name: its["expr"] for name, its in TARGETS.items() if its["datasource"]["uid"] == "${forecasts}"}
 STREAM = "plant-1/pump:a"
 CHOSEN = {"$__rate_interval": "30s", "$stream": STREAM, "$field": "flow"}
 
@@ -54,7 +59,10 @@ def post_until(done: threading.Event, url: str) -> None:
     with httpx.Client(timeout=READY_TIMEOUT_S) as client:
         while not done.wait(0.05):
             bodies = [
-                {"x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]}}
+                {
+                    "x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]},
+                    "t": time.time() + n / 100,
+                }
                 for n in range(5)
             ]
             step += len(bodies)
@@ -100,6 +108,40 @@ def selectors(expression: str) -> set[str]:
 def test_every_panel_has_numbers(prometheus: Prometheus, panel: str) -> None:
     """Each query of the dashboard has a non-empty, finite answer."""
     prometheus.require(chosen(QUERIES[panel]))
+
+
+def test_every_query_goes_to_one_of_the_two_sources() -> None:
+    """Forecasts are asked of the service, all else of Prometheus, and of each there is something."""
+    assert set(QUERIES) | set(FORECASTS) == set(TARGETS)
+    assert all("forecast" in query for query in FORECASTS.values())
+    assert not any("forecast" in query for query in QUERIES.values())
+    assert len(FORECASTS) == 3
+
+
+@pytest.mark.parametrize("panel", FORECASTS)
+def test_every_forecast_has_future_numbers(service: str, panel: str) -> None:
+    """Each query that is asked of the service has one series of finite numbers, at moments that are still to come."""
+    asked = Prometheus(service)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        now = time.time()
+        span = {"start": str(now), "end": str(now + 2), "step": "0.25"}
+        found = asked.get("query_range", query=chosen(FORECASTS[panel]), **span)["result"]
+        if found or time.monotonic() > deadline:
+            break
+        time.sleep(0.25)
+    (series,) = found
+    assert (series["metric"]["stream"], series["metric"]["field"]) == (STREAM, CHOSEN["$field"])
+    assert all(math.isfinite(float(value)) for _, value in series["values"])
+    assert series["values"][-1][0] > time.time()
+
+
+def test_a_misspelt_forecast_is_empty(service: str) -> None:
+    """So the check above can fail."""
+    asked = Prometheus(service)
+    span = {"start": str(time.time()), "end": str(time.time() + 2), "step": "0.25"}
+    wrong = chosen(next(iter(FORECASTS.values()))).replace("forecast", "forecasts")
+    assert asked.get("query_range", query=wrong, **span)["result"] == []
 
 
 @needs_prometheus
@@ -162,16 +204,18 @@ def test_a_broken_query_is_caught(prometheus: Prometheus) -> None:
         prometheus.require("sum(uoro_streams", patience_s=0)
 
 
-def test_the_dashboard_is_the_generated_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["uoro.json", "forecasts.json"])
+def test_the_dashboard_is_the_generated_one(name: str, tmp_path: Path) -> None:
     """The committed file is what build.py writes."""
-    subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path / "uoro.json"], check=True)
-    assert (tmp_path / "uoro.json").read_text() == (GRAFANA / "dashboards" / "uoro.json").read_text()
+    subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path], check=True)
+    assert (tmp_path / name).read_text() == (GRAFANA / "dashboards" / name).read_text()
 
 
-def test_panels_do_not_overlap() -> None:
+@pytest.mark.parametrize("dashboard", [DASHBOARD, AHEAD], ids=lambda dashboard: dashboard["uid"])
+def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
     """No two panels share a cell of the grid, none leaves it, and ids and queries' letters are unique."""
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -183,13 +227,16 @@ def test_panels_do_not_overlap() -> None:
         taken |= cells
         letters = [target["refId"] for target in panel.get("targets", ())]
         assert len(letters) == len(set(letters))
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids))
 
 
-def test_the_band_is_between_lines_that_exist() -> None:
-    """The panel of value and prediction fills from its upper to its lower line."""
-    (panel,) = (panel for panel in DASHBOARD["panels"] if panel.get("fieldConfig", {}).get("overrides"))
+@pytest.mark.parametrize(
+    ("dashboard", "series"), [(DASHBOARD, "uoro_stream_prediction"), (AHEAD, "uoro_stream_forecast")]
+)
+def test_the_band_is_between_lines_that_exist(dashboard: dict[str, Any], series: str) -> None:
+    """The panel of values and what was said of them fills from its upper to its lower line."""
+    (panel,) = (panel for panel in dashboard["panels"] if panel.get("fieldConfig", {}).get("overrides"))
     legends = {target["legendFormat"]: target["expr"] for target in panel["targets"]}
     filled = {
         override["matcher"]["options"]: change["value"]
@@ -198,8 +245,20 @@ def test_the_band_is_between_lines_that_exist() -> None:
         if change["id"] == "custom.fillBelowTo"
     }
     assert filled == {"upper": "lower"}
-    assert legends["upper"].startswith("uoro_stream_prediction_upper{")
-    assert legends["lower"].startswith("uoro_stream_prediction_lower{")
+    assert legends["upper"].startswith(f"{series}_upper{{")
+    assert legends["lower"].startswith(f"{series}_lower{{")
+
+
+def test_the_forecasts_reach_into_the_future() -> None:
+    """Their dashboard ends after now, and takes them from the data source that is provisioned for them."""
+    assert AHEAD["time"]["to"].startswith("now+")
+    sources = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    chosen_by = {variable["name"]: variable.get("regex", "") for variable in AHEAD["templating"]["list"]}
+    for variable, name in (("datasource", "Prometheus"), ("forecasts", "UORO forecasts")):
+        found = [source for source in sources if re.match(chosen_by[variable].strip("/"), source["name"])]
+        assert [source["name"] for source in found] == [name]
+        assert all(source["type"] == "prometheus" for source in found)
+    assert found[0]["jsonData"]["httpMethod"] == "GET"  # the service answers no other
 
 
 @pytest.mark.skipif(
