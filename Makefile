@@ -11,7 +11,7 @@ PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
 SYSTEM_PACKAGES := redis-server prometheus chromium
 
-.PHONY: help setup run demo pictures test lint system-packages bench campaign clean
+.PHONY: help setup run demo pictures test lint system-packages bench campaign newcomer clean
 
 help:
 	@echo 'make run       serve on http://127.0.0.1:8000, data kept under ./data'
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint      the same without the tests'
 	@echo 'make bench     one table of measured ratios'
 	@echo 'make campaign  the long fault campaigns: kills of the server and of Redis under load'
+	@echo 'make newcomer  the way of a newcomer in a fresh clone, each step timed'
 	@echo 'make clean     remove the environment and every cache (./data stays)'
 
 setup: $(INSTALLED)
@@ -78,6 +79,9 @@ bench: $(INSTALLED)
 
 campaign: $(INSTALLED)
 	$(BIN)/python -m pytest -m campaign -s
+
+newcomer: $(INSTALLED)
+	$(BIN)/python -m pytest -m campaign -s tests/scenarios/test_newcomer.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

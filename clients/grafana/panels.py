@@ -1,8 +1,8 @@
-"""What the dashboard shows: FLEET of all streams, STREAM of the one chosen."""  # noqa: INP001 - part of a program
+"""What the dashboards show: FLEET of all streams, STREAM of the one chosen, AHEAD what is expected of it."""  # noqa: INP001 - part of a program
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,6 +11,7 @@ class Panel:
 
     Attributes:
         queries: PromQL by legend.
+        ahead: selectors by legend that the service itself answers, since they reach into the future.
         unit: Grafana's name of the values' unit.
         kind: Grafana's name of the panel type.
         width: in the 24 columns of the grid.
@@ -26,6 +27,7 @@ class Panel:
     width: int = 8
     band: tuple[str, str] | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    ahead: dict[str, str] = field(default_factory=dict)
 
 
 def rate(counter: str, by: str = "") -> str:
@@ -207,5 +209,21 @@ STREAM = (
         unit="percentunit",
         bounds=(0, 1),
         width=12,
+    ),
+)
+
+AHEAD = (
+    Panel(
+        "$field: value, and what is expected",
+        "Each value, and the forecasts ahead with their central 90 % interval. They stand where "
+        "the stream's own t put them: without t there are none.",
+        {"value": of_field("uoro_stream_value"), "said before": of_field("uoro_stream_prediction")},
+        width=24,
+        band=("lower", "upper"),
+        ahead={
+            "forecast": of_field("uoro_stream_forecast"),
+            "lower": of_field("uoro_stream_forecast_lower"),
+            "upper": of_field("uoro_stream_forecast_upper"),
+        },
     ),
 )

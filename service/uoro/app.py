@@ -59,7 +59,9 @@ def serve(settings: Settings) -> int:
             _log.critical("this server stops: %s", engine.checks())
             server.should_exit = True
 
-        meter = PrometheusMeter(version("uoro-service"), BACKEND, settings.stream_metrics_max)
+        meter = PrometheusMeter(
+            version("uoro-service"), BACKEND, settings.stream_metrics_max, settings.memory_budget_bytes
+        )
         engine = Engine(
             store,
             owner,

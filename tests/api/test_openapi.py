@@ -26,6 +26,12 @@ CALLS = {
     ("get", "/v1/streams/{stream}/export"): ("exportModel", {200}),
     ("put", "/v1/streams/{stream}/import"): ("importModel", {201, 409, 422}),
     ("post", "/v1/streams/{stream}/clone"): ("cloneStream", {201, 404, 409}),
+    ("get", "/api/v1/query_range"): ("forecastsOver", {200, 400, 503}),
+    ("get", "/api/v1/query"): ("forecastsAt", {200, 400, 503}),
+    ("get", "/api/v1/series"): ("forecastSeries", {200, 400, 503}),
+    ("get", "/api/v1/labels"): ("forecastLabels", {200}),
+    ("get", "/api/v1/label/{name}/values"): ("forecastLabelValues", {200, 400, 503}),
+    ("get", "/api/v1/status/buildinfo"): ("forecastBuild", {200}),
     ("post", "/v1/tickets"): ("issueTicket", {201, 401, 429}),
     ("get", "/livez"): ("live", {200}),
     ("get", "/readyz"): ("ready", {200, 503}),
@@ -57,10 +63,13 @@ def test_every_call_of_the_contract_is_documented_and_no_other(document: dict[st
 
 
 def test_errors_are_problems(document: dict[str, Any]) -> None:
-    """Every status from 400 on has the problem's shape and content type."""
-    for call in operations(document).values():
+    """Every status from 400 on has the problem's shape and content type, but for queries as Prometheus refuses them."""
+    for (_, path), call in operations(document).items():
         for status, response in call["responses"].items():
-            if int(status) >= 400:
+            if path.startswith("/api/v1/") and status == "400":
+                shape = response["content"]["application/json"]["schema"]
+                assert shape == {"$ref": "#/components/schemas/PrometheusRefusal"}
+            elif int(status) >= 400:
                 assert response["content"] == {
                     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
                 }

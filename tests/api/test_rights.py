@@ -29,6 +29,8 @@ NEEDED = {
     "live": OPEN, "ready": OPEN, "metrics": READ, "issueTicket": ANY_KEY,
     "listStreams": READ, "describeStream": READ, "predict": READ, "streamMetrics": READ, "recentResults": READ,
     "listSnapshots": READ, "exportModel": READ,
+    "forecastsOver": READ, "forecastsAt": READ, "forecastSeries": READ, "forecastLabels": READ,
+    "forecastLabelValues": READ, "forecastBuild": READ,
     "observe": WRITE, "observeStreams": WRITE, "createStream": WRITE, "freezeStream": WRITE, "unfreezeStream": WRITE,
     "saveSnapshot": WRITE, "cloneStream": WRITE,
     "deleteStream": ADMIN, "restoreSnapshot": ADMIN, "importModel": ADMIN,
@@ -123,6 +125,8 @@ def request_of(call: Call, stream: str, model: bytes) -> tuple[str, dict[str, An
         "saveSnapshot": {"json": {"name": "kept"}},
         "cloneStream": {"json": {"to": f"{PREFIX}clone{next(_numbers)}"}},
         "importModel": {"content": model, "params": {"replace": "true"}},
+        "forecastsOver": {"params": {"query": f'{{stream="{HIDDEN}"}}', "start": 0, "end": 9, "step": 1}},
+        "forecastsAt": {"params": {"query": f'{{stream="{HIDDEN}"}}'}},
     }
     return path, {"headers": {"x-request-id": "same"}, **bodies.get(call.name, {})}
 

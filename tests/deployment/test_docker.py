@@ -195,7 +195,9 @@ def test_addresses_lead_to_services() -> None:
     assert scraped["static_configs"] == [{"targets": [f"uoro:{image_environment()['UORO_PORT']}"]}]
     assert can_meet("prometheus", "uoro")
     assert SOURCES["datasources"][0]["url"] == "http://prometheus:9090"
+    assert SOURCES["datasources"][1]["url"] == f"http://uoro:{image_environment()['UORO_PORT']}"
     assert can_meet("grafana", "prometheus")
+    assert can_meet("grafana", "uoro")
     assert {network for service in SERVICES.values() for network in service["networks"]} == set(COMPOSE["networks"])
 
 

@@ -7,43 +7,41 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from live_service import READY_TIMEOUT_S, LiveService
+from prometheus_server import PATIENCE_S, Prometheus, needs_prometheus, scraping
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "clients" / "grafana"
 PROMETHEUS = ROOT / "clients" / "prometheus"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "uoro.json").read_text())
-ALERTS = {
-    rule["alert"]: rule["expr"]
-    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
-    for rule in group["rules"]
+AHEAD = json.loads((GRAFANA / "dashboards" / "forecasts.json").read_text())
+RULES = {
+    name: [rule for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"] for rule in group["rules"]]
+    for name in ("alerts.yml", "recording.yml")
 }
-QUERIES = {
-    f"{panel['id']} {panel['title']} {target['refId']}": target["expr"]
-    for panel in DASHBOARD["panels"]
+ALERTS = {rule["alert"]: rule["expr"] for rule in RULES["alerts.yml"]}
+RECORDED = [rule["record"] for rule in RULES["recording.yml"]]
+TARGETS = {
+    f"{dashboard['uid']} {panel['id']} {panel['title']} {target['refId']}": target
+    for dashboard in (DASHBOARD, AHEAD)
+    for panel in dashboard["panels"]
     for target in panel.get("targets", ())
 }
+QUERIES = {name: its["expr"] for name, its in TARGETS.items() if its["datasource"]["uid"] == "${datasource}"}
+FORECASTS = {name: its["expr"] for name, its in TARGETS.items() if its["datasource"]["uid"] == "${forecasts}"}
 STREAM = "plant-1/pump:a"
 CHOSEN = {"$__rate_interval": "30s", "$stream": STREAM, "$field": "flow"}
-PATIENCE_S = 60.0
-READY_TIMEOUT_S = 240.0
-"""A service is ready after a minute at the latest, but compiles on meanwhile."""
-
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="the program prometheus is not installed (Debian: prometheus)"
-)
 
 
 def chosen(query: str) -> str:
@@ -54,34 +52,6 @@ def chosen(query: str) -> str:
     return query
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_answers(url: str, program: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        assert program.poll() is None, f"ended early:\n{log.read_text()}"
-        try:
-            if httpx.get(url, timeout=2).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"{url} did not answer:\n{log.read_text()}")
-
-
-def stop(program: "subprocess.Popen[bytes]") -> None:
-    program.terminate()
-    try:
-        program.wait(30)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
-
-
 def post_until(done: threading.Event, url: str) -> None:
     """A pump with two numbers and a category, a few observations a request; now and then one is refused."""
     path = f"{url}/v1/streams/{STREAM.replace('/', '%2F')}/observations"
@@ -89,7 +59,10 @@ def post_until(done: threading.Event, url: str) -> None:
     with httpx.Client(timeout=READY_TIMEOUT_S) as client:
         while not done.wait(0.05):
             bodies = [
-                {"x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]}}
+                {
+                    "x": {"flow": 5 + math.sin((step + n) / 7), "load": float(n % 3), "kind": "ab"[n % 2]},
+                    "t": time.time() + n / 100,
+                }
                 for n in range(5)
             ]
             step += len(bodies)
@@ -101,92 +74,33 @@ def post_until(done: threading.Event, url: str) -> None:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running service that is being posted to."""
-    home = tmp_path_factory.mktemp("service")
-    port = free_port()
-    settings = {
-        "UORO_PORT": str(port),
-        "UORO_DATA_DIR": str(home / "kept"),
-        "UORO_AUTO_CREATE": "true",
-        "UORO_SNAPSHOT_INTERVAL_S": "0.5",
-        "PATH": str(Path(sys.executable).parent),
-        "HOME": str(Path.home()),  # where the compiled kernel is kept
-    }
-    log = home / "log"
-    with log.open("wb") as lines:
-        program = subprocess.Popen(["uoro", "serve"], cwd=home, env=settings, stdout=lines, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
+    live = LiveService(tmp_path_factory.mktemp("service"), {"SNAPSHOT_INTERVAL_S": "0.5"})
     done = threading.Event()
-    poster = threading.Thread(target=post_until, args=(done, url))
+    poster = threading.Thread(target=post_until, args=(done, live.url))
     try:
-        wait_until_answers(f"{url}/readyz", program, log)
+        live.start()
         poster.start()
-        yield url
+        yield live.url
+        done.set()
+        poster.join()
+        live.stop()
     finally:
         done.set()
-        if poster.ident is not None:
-            poster.join()
-        stop(program)
-
-
-@dataclass
-class Prometheus:
-    """A running Prometheus."""
-
-    url: str
-
-    def get(self, path: str, **parameters: str) -> Any:
-        """What the HTTP API says to a query; a query that does not parse fails."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10).json()
-        assert answer["status"] == "success", answer
-        return answer["data"]
-
-    def numbers(self, query: str) -> list[float]:
-        """The samples of an instant query."""
-        return [float(sample["value"][1]) for sample in self.get("query", query=query)["result"]]
-
-    def require(self, query: str, patience_s: float = PATIENCE_S) -> list[float]:
-        """The samples, once there are some and all are finite; fails if that never comes."""
-        deadline = time.monotonic() + patience_s
-        while True:
-            numbers = self.numbers(query)
-            if numbers and all(map(math.isfinite, numbers)):
-                return numbers
-            assert time.monotonic() < deadline, f"{query} answers {numbers or 'nothing'}"
-            time.sleep(0.25)
+        live.end()
 
 
 @pytest.fixture(scope="module")
 def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A Prometheus with the project's configuration, but a shorter interval, that scrapes the service."""
-    home = tmp_path_factory.mktemp("prometheus")
-    configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    configuration["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(PROMETHEUS / name) for name in configuration["rule_files"]]
-    (scraped,) = configuration["scrape_configs"]
-    scraped["static_configs"] = [{"targets": [service.removeprefix("http://")]}]
-    (home / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    port = free_port()
-    command = [
-        "prometheus",
-        f"--config.file={home / 'prometheus.yml'}",
-        f"--storage.tsdb.path={home / 'kept'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    log = home / "log"
-    with log.open("wb") as lines:
-        program = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
-    try:
-        wait_until_answers(f"http://127.0.0.1:{port}/-/ready", program, log)
-        yield Prometheus(f"http://127.0.0.1:{port}")
-    finally:
-        stop(program)
+    """A Prometheus that scrapes the service."""
+    with scraping(service, tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
 
 
-def vectors(expression: str) -> list[str]:
-    """What an alert compares: each side of its `and`s without the comparison."""
-    compared = [re.fullmatch(r"(.+?)\s*(?:==|!=|<=|>=|<|>)\s*[\d.e+-]+", part) for part in expression.split(" and ")]
-    assert all(compared), f"{expression} is more than comparisons with numbers"
-    return [match[1] for match in compared if match]
+def selectors(expression: str) -> set[str]:
+    """The series that an alert is made of, whatever it asks of their past."""
+    found = re.findall(r"(?:\w+:)?(?:uoro_|process_|up\b)[\w:]*(?:\{[^}]*\})?", expression)
+    assert found, f"{expression} has no series"
+    return set(found)
 
 
 @needs_prometheus
@@ -194,6 +108,40 @@ def vectors(expression: str) -> list[str]:
 def test_every_panel_has_numbers(prometheus: Prometheus, panel: str) -> None:
     """Each query of the dashboard has a non-empty, finite answer."""
     prometheus.require(chosen(QUERIES[panel]))
+
+
+def test_every_query_goes_to_one_of_the_two_sources() -> None:
+    """Forecasts are asked of the service, all else of Prometheus, and of each there is something."""
+    assert set(QUERIES) | set(FORECASTS) == set(TARGETS)
+    assert all("forecast" in query for query in FORECASTS.values())
+    assert not any("forecast" in query for query in QUERIES.values())
+    assert len(FORECASTS) == 3
+
+
+@pytest.mark.parametrize("panel", FORECASTS)
+def test_every_forecast_has_future_numbers(service: str, panel: str) -> None:
+    """Each query that is asked of the service has one series of finite numbers, at moments that are still to come."""
+    asked = Prometheus(service)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        now = time.time()
+        span = {"start": str(now), "end": str(now + 2), "step": "0.25"}
+        found = asked.get("query_range", query=chosen(FORECASTS[panel]), **span)["result"]
+        if found or time.monotonic() > deadline:
+            break
+        time.sleep(0.25)
+    (series,) = found
+    assert (series["metric"]["stream"], series["metric"]["field"]) == (STREAM, CHOSEN["$field"])
+    assert all(math.isfinite(float(value)) for _, value in series["values"])
+    assert series["values"][-1][0] > time.time()
+
+
+def test_a_misspelt_forecast_is_empty(service: str) -> None:
+    """So the check above can fail."""
+    asked = Prometheus(service)
+    span = {"start": str(time.time()), "end": str(time.time() + 2), "step": "0.25"}
+    wrong = chosen(next(iter(FORECASTS.values()))).replace("forecast", "forecasts")
+    assert asked.get("query_range", query=wrong, **span)["result"] == []
 
 
 @needs_prometheus
@@ -212,10 +160,17 @@ def test_every_variable_has_choices(prometheus: Prometheus, name: str) -> None:
 @needs_prometheus
 @pytest.mark.parametrize("alert", ALERTS)
 def test_every_alert_sees_what_it_watches(prometheus: Prometheus, alert: str) -> None:
-    """What an alert compares has finite numbers, and the whole expression parses."""
-    for vector in vectors(ALERTS[alert]):
-        prometheus.require(vector)
+    """The series of each alert have finite numbers, and the whole expression parses."""
+    for selector in selectors(ALERTS[alert]):
+        prometheus.require(selector)
     prometheus.numbers(ALERTS[alert])
+
+
+@needs_prometheus
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_every_recorded_series_has_numbers(prometheus: Prometheus, recorded: str) -> None:
+    """What the recording rules write is there and finite."""
+    prometheus.require(recorded)
 
 
 @needs_prometheus
@@ -225,7 +180,7 @@ def test_the_alerts_are_loaded_and_evaluated(prometheus: Prometheus) -> None:
     while True:
         groups = prometheus.get("rules")["groups"]
         health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
-        if health == dict.fromkeys(ALERTS, "ok"):
+        if health == dict.fromkeys({*ALERTS, *RECORDED}, "ok"):
             return
         assert time.monotonic() < deadline, health
         time.sleep(0.25)
@@ -249,16 +204,18 @@ def test_a_broken_query_is_caught(prometheus: Prometheus) -> None:
         prometheus.require("sum(uoro_streams", patience_s=0)
 
 
-def test_the_dashboard_is_the_generated_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["uoro.json", "forecasts.json"])
+def test_the_dashboard_is_the_generated_one(name: str, tmp_path: Path) -> None:
     """The committed file is what build.py writes."""
-    subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path / "uoro.json"], check=True)
-    assert (tmp_path / "uoro.json").read_text() == (GRAFANA / "dashboards" / "uoro.json").read_text()
+    subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path], check=True)
+    assert (tmp_path / name).read_text() == (GRAFANA / "dashboards" / name).read_text()
 
 
-def test_panels_do_not_overlap() -> None:
+@pytest.mark.parametrize("dashboard", [DASHBOARD, AHEAD], ids=lambda dashboard: dashboard["uid"])
+def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
     """No two panels share a cell of the grid, none leaves it, and ids and queries' letters are unique."""
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -270,13 +227,16 @@ def test_panels_do_not_overlap() -> None:
         taken |= cells
         letters = [target["refId"] for target in panel.get("targets", ())]
         assert len(letters) == len(set(letters))
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids))
 
 
-def test_the_band_is_between_lines_that_exist() -> None:
-    """The panel of value and prediction fills from its upper to its lower line."""
-    (panel,) = (panel for panel in DASHBOARD["panels"] if panel.get("fieldConfig", {}).get("overrides"))
+@pytest.mark.parametrize(
+    ("dashboard", "series"), [(DASHBOARD, "uoro_stream_prediction"), (AHEAD, "uoro_stream_forecast")]
+)
+def test_the_band_is_between_lines_that_exist(dashboard: dict[str, Any], series: str) -> None:
+    """The panel of values and what was said of them fills from its upper to its lower line."""
+    (panel,) = (panel for panel in dashboard["panels"] if panel.get("fieldConfig", {}).get("overrides"))
     legends = {target["legendFormat"]: target["expr"] for target in panel["targets"]}
     filled = {
         override["matcher"]["options"]: change["value"]
@@ -285,14 +245,28 @@ def test_the_band_is_between_lines_that_exist() -> None:
         if change["id"] == "custom.fillBelowTo"
     }
     assert filled == {"upper": "lower"}
-    assert legends["upper"].startswith("uoro_stream_prediction_upper{")
-    assert legends["lower"].startswith("uoro_stream_prediction_lower{")
+    assert legends["upper"].startswith(f"{series}_upper{{")
+    assert legends["lower"].startswith(f"{series}_lower{{")
+
+
+def test_the_forecasts_reach_into_the_future() -> None:
+    """Their dashboard ends after now, and takes them from the data source that is provisioned for them."""
+    assert AHEAD["time"]["to"].startswith("now+")
+    sources = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    chosen_by = {variable["name"]: variable.get("regex", "") for variable in AHEAD["templating"]["list"]}
+    for variable, name in (("datasource", "Prometheus"), ("forecasts", "UORO forecasts")):
+        found = [source for source in sources if re.match(chosen_by[variable].strip("/"), source["name"])]
+        assert [source["name"] for source in found] == [name]
+        assert all(source["type"] == "prometheus" for source in found)
+    assert found[0]["jsonData"]["httpMethod"] == "GET"  # the service answers no other
 
 
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="the program promtool is not installed (Debian: prometheus)"
 )
-@pytest.mark.parametrize("arguments", [("config", "prometheus.yml"), ("rules", "alerts.yml")])
+@pytest.mark.parametrize(
+    "arguments", [("config", "prometheus.yml"), ("rules", "alerts.yml"), ("rules", "recording.yml")]
+)
 def test_promtool_accepts(arguments: tuple[str, str]) -> None:
     """Prometheus' own checker finds nothing to say against the configuration and the rules."""
     kind, name = arguments

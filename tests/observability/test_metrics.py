@@ -10,6 +10,7 @@ import pytest
 from scrape import kinds, ours, samples
 
 from uoro.engine.meter import Meter, Status
+from uoro.limits import Limits
 from uoro.observability.metrics import CONNECTION_ENDS, MAX_REQUEST_SERIES, PrometheusMeter
 from uoro.wire.guard import REASONS
 
@@ -47,6 +48,7 @@ LABELLED = {
     "uoro_connections_cut_total": "counter",
     "uoro_streams": "gauge",
     "uoro_build_info": "gauge",
+    "uoro_memory_budget_bytes": "gauge",
     "uoro_request_duration_seconds": "histogram",
     "uoro_stream_loss": "gauge",
     "uoro_stream_baseline_loss": "gauge",
@@ -108,6 +110,13 @@ def test_every_metric_is_there_from_the_first_scrape() -> None:
     assert CONNECTION_ENDS == REASONS
     for reason in REASONS:
         assert found["uoro_connections_cut_total", (("reason", reason),)] == 0
+
+
+def test_the_memory_budget_is_told() -> None:
+    """The bound of all states is the one that the meter was built with, the limit's default unless said."""
+    told = PrometheusMeter("0.1.0", "cpu", 200, memory_budget_bytes=2**20)
+    assert ours(told.scrape())["uoro_memory_budget_bytes", ()] == 2**20
+    assert ours(meter().scrape())["uoro_memory_budget_bytes", ()] == Limits().memory_budget_bytes
 
 
 def test_events_are_counted(event: Build) -> None:

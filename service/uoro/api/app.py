@@ -19,6 +19,7 @@ from uoro.api.console import Console
 from uoro.api.docs import Docs
 from uoro.api.door import Door
 from uoro.api.edge import Edge
+from uoro.api.forecasts import Forecasts
 from uoro.api.intake import Intake
 from uoro.api.keyring import Keyring
 from uoro.api.models import MAX_MODEL_BYTES, Models
@@ -92,6 +93,7 @@ def create_app(
         Streams(engine_for),
         observing,
         Models(engine_for),
+        Forecasts(engine_for, version),
         Ticketing(tickets),
         Docs(app.title, "/openapi.json"),
         Console(assets),

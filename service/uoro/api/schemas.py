@@ -243,6 +243,22 @@ class Ticket(_Shape):
     expires_in_s: float
 
 
+class PrometheusAnswer(_Shape):
+    """What a Prometheus would answer; the shape of `data` is that of its HTTP API."""
+
+    status: Literal["success"]
+    data: Any
+    warnings: list[str] | None = Field(None, description="why there is nothing, or less than was asked for")
+
+
+class PrometheusRefusal(_Shape):
+    """How a Prometheus says that a query does not fit."""
+
+    status: Literal["error"]
+    error_type: Literal["bad_data"] = Field(alias="errorType")
+    error: str
+
+
 class Health(_Shape):
     """How the service is."""
 
@@ -288,6 +304,8 @@ ALL: tuple[type[BaseModel], ...] = (
     SnapshotList,
     CloneTarget,
     Ticket,
+    PrometheusAnswer,
+    PrometheusRefusal,
     Health,
     Problem,
 )

@@ -20,8 +20,11 @@ from prometheus_client.registry import Collector
 from uoro import errors
 from uoro.domain import Metrics, Observation, Result
 from uoro.engine.meter import Status
+from uoro.limits import Limits
 from uoro.observability.histogram import Histogram, log_spaced
 from uoro.observability.stream_series import StreamSeries, render
+
+_LIMITS = Limits()
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `scrape` returns."""
@@ -79,10 +82,18 @@ class PrometheusMeter(Collector):
     Args:
         version: of the service. backend: what computes, e.g. "numba".
         stream_metrics_max: streams that have metrics of their own.
+        memory_budget_bytes: what all streams' states may take.
     """
 
-    def __init__(self, version: str, backend: str, stream_metrics_max: int) -> None:
+    def __init__(
+        self,
+        version: str,
+        backend: str,
+        stream_metrics_max: int,
+        memory_budget_bytes: int = _LIMITS.memory_budget_bytes,
+    ) -> None:
         self._build = (version, backend)
+        self._memory_budget_bytes = memory_budget_bytes
         self._status: Callable[[], Status] = _idle
         self._lock = threading.Lock()
         self._observations = 0
@@ -262,6 +273,11 @@ class PrometheusMeter(Collector):
             "uoro_stream_metrics_truncated",
             "Streams left without metrics of their own.",
             value=self._streams.num_left_out,
+        )
+        yield GaugeMetricFamily(
+            "uoro_memory_budget_bytes",
+            "What the learners' states may take in memory.",
+            value=self._memory_budget_bytes,
         )
 
     def _distributions(self) -> Iterable[Metric]:
