@@ -47,7 +47,28 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "replay", "export", "import", "doctor", "keys", "keys create", "keys list", "keys revoke", "version"],
+    [
+        "serve",
+        "replay",
+        "streams",
+        "watch",
+        "snapshots",
+        "snapshots list",
+        "snapshots create",
+        "snapshots restore",
+        "freeze",
+        "unfreeze",
+        "clone",
+        "delete",
+        "export",
+        "import",
+        "doctor",
+        "keys",
+        "keys create",
+        "keys list",
+        "keys revoke",
+        "version",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`--help` shows how it is called."""
@@ -180,3 +201,11 @@ def test_a_data_directory_that_is_a_file(settings: Settings, tmp_path: Path) -> 
     """What stands in the way of the embedded store is told."""
     (tmp_path / "data").write_text("in the way")
     assert "UORO_DATA_DIR" in check_store(settings).advice
+
+
+def test_a_shell_completes_commands() -> None:
+    """What the completion scripts of a shell ask for is answered with the commands that fit."""
+    environment = {"_UORO_COMPLETE": "complete_bash", "COMP_WORDS": "uoro sna", "COMP_CWORD": "1"}
+    result = RUN(application, [], env=environment, prog_name="uoro")
+    assert result.stdout.split() == ["snapshots"]
+    assert "--install-completion" in RUN(application, ["--help"]).stdout

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from uoro.cli.fields import stream_of
-from uoro.cli.options import ApiKey, Url
+from uoro.cli.options import ApiKey, StreamId, Url
 from uoro.cli.terminal import client_of, fail, failures_in_a_sentence, out
 from uoro_client import Conflict
 from uoro_client.wire import DEFAULT_URL
@@ -29,7 +29,7 @@ Example: uoro import taxi.safetensors --stream taxi-copy
 
 
 def export_model(
-    stream: Annotated[str, typer.Argument(help="Id of the stream.")],
+    stream: StreamId,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write; the stream's id with .safetensors if left out."),

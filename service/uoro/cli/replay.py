@@ -17,7 +17,18 @@ from uoro.cli.feed import Feed, NotTheSameFileError
 from uoro.cli.fields import stream_of
 from uoro.cli.options import ApiKey, Url
 from uoro.cli.rows import FIRST_ROWS, RowFile, UnreadableRowError
-from uoro.cli.terminal import FAILED, INTERRUPTED, MISUSED, client_of, err, fail, failures_in_a_sentence, out
+from uoro.cli.terminal import (
+    FAILED,
+    INTERRUPTED,
+    MISUSED,
+    client_of,
+    err,
+    fail,
+    failures_in_a_sentence,
+    number,
+    out,
+    percent,
+)
 from uoro_client import Client, ClientError, Metrics, Observation, Patience
 from uoro_client.wire import DEFAULT_URL
 
@@ -168,10 +179,10 @@ def _tell(client: Client, feed: Feed, elapsed_s: float) -> None:
         table.add_row(
             stream,
             f"{tally.num_learned:,}",
-            _number(metrics.total_loss),
-            _number(metrics.total_baseline_loss),
-            _percent(metrics.total_skill),
-            _percent(metrics.coverage),
+            number(metrics.total_loss),
+            number(metrics.total_baseline_loss),
+            percent(metrics.total_skill),
+            percent(metrics.coverage),
             f"{tally.num_learned / max(elapsed_s, 1e-9):,.0f}",
         )
     out().print(table)
@@ -199,11 +210,3 @@ def _tell_more(feed: Feed) -> None:
 
 def _names(text: str | None) -> frozenset[str] | None:
     return None if text is None else frozenset(name.strip() for name in text.split(",") if name.strip())
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"

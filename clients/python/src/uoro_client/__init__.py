@@ -22,6 +22,7 @@ from uoro_client.observations import Observation
 from uoro_client.replies import (
     BatchReply,
     CategoryForecast,
+    Glance,
     Metrics,
     NamedSnapshot,
     NumberForecast,
@@ -34,12 +35,14 @@ from uoro_client.replies import (
 )
 from uoro_client.retry import Patience
 from uoro_client.subscription import AsyncSubscription, Subscription
+from uoro_client.tails import AsyncTail, Tail
 from uoro_client.writers import AsyncWriter, Writer
 
 __all__ = [
     "ApiError",
     "AsyncClient",
     "AsyncSubscription",
+    "AsyncTail",
     "AsyncWriter",
     "BatchReply",
     "CategoryForecast",
@@ -47,6 +50,7 @@ __all__ = [
     "ClientError",
     "Conflict",
     "ConnectionFailed",
+    "Glance",
     "InvalidRequest",
     "Metrics",
     "NamedSnapshot",
@@ -67,6 +71,7 @@ __all__ = [
     "StreamShare",
     "Subscription",
     "SubscriptionLost",
+    "Tail",
     "Unavailable",
     "UnexpectedReply",
     "Writer",

@@ -15,6 +15,7 @@ from uoro_client.calls import Call, Delivered
 from uoro_client.errors import ClientError
 from uoro_client.flows import Flow
 from uoro_client.observations import Observation, Observations, Timestamp, Value, observation
+from uoro_client.order import Order
 from uoro_client.replies import (
     BatchReply,
     Metrics,
@@ -26,6 +27,7 @@ from uoro_client.replies import (
 )
 from uoro_client.retry import Patience
 from uoro_client.subscription import AsyncSubscription
+from uoro_client.tails import AsyncTail
 from uoro_client.writers import AsyncWriter
 
 T = TypeVar("T")
@@ -93,13 +95,18 @@ class AsyncClient:
         return await self._send(calls.describe(stream))
 
     async def streams(
-        self, *, prefix: str = "", labels: Mapping[str, str] | None = None, page_size: int = 500
+        self,
+        *,
+        prefix: str = "",
+        labels: Mapping[str, str] | None = None,
+        page_size: int = 500,
+        glance: bool = False,
     ) -> AsyncIterator[StreamInfo]:
-        """All streams by id, fetched page by page."""
+        """All streams by id, fetched page by page; `glance` asks for losses, newest values and a trend of each."""
         cursor: str | None = None
         while True:
             page = await self._send(
-                calls.list_streams(cursor=cursor, page_size=page_size, prefix=prefix, labels=labels)
+                calls.list_streams(cursor=cursor, page_size=page_size, prefix=prefix, labels=labels, glance=glance)
             )
             for info in page.streams:
                 yield info
@@ -176,6 +183,20 @@ class AsyncClient:
     def subscribe(self, *streams: str) -> AsyncSubscription:
         """Every result of these streams from now on, whoever posts; without ids, of all streams."""
         return AsyncSubscription(self._url, self._api_key, self._timeout_s, streams)
+
+    def tail(self, stream: str, *, after: int | None = None, patience: Patience | None = None) -> AsyncTail:
+        """Every result of a stream, once and in order, through lost connections and restarts of the service.
+
+        Args:
+            stream: id of the stream. It must exist: otherwise NotFound is raised.
+            after: the `seq` after which to begin, as far as the service keeps results (the latest 64); None begins
+                with what comes from now on.
+            patience: how long one outage is sat out; the client's own if left out.
+        """
+        return AsyncTail(stream, self.subscribe, self._recent, Order(after), patience or self._patience)
+
+    async def _recent(self, stream: str) -> tuple[ObservationReply, ...]:
+        return await self.results(stream, calls.MAX_RECENT_RESULTS)
 
     async def _send(self, call: Call[T]) -> T:
         return (await self._deliver(call)).value

@@ -30,6 +30,10 @@ T = TypeVar("T")
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 MODEL = "application/octet-stream"
+MAX_RECENT_RESULTS = 64
+"""Results of a stream that the service keeps."""
+MAX_GLANCES = 100
+"""Streams on a page that shows each at a glance; the service refuses more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,12 @@ def describe(stream: str) -> Call[StreamInfo]:
 
 
 def list_streams(
-    *, cursor: str | None, page_size: int, prefix: str, labels: Mapping[str, str] | None
+    *, cursor: str | None, page_size: int, prefix: str, labels: Mapping[str, str] | None, glance: bool
 ) -> Call[StreamPage]:
     """One page of streams that carry all of the labels."""
-    query: dict[str, str | list[str]] = {"limit": str(page_size)}
+    query: dict[str, str | list[str]] = {"limit": str(min(page_size, MAX_GLANCES) if glance else page_size)}
+    if glance:
+        query["glance"] = "true"
     if cursor is not None:
         query["cursor"] = cursor
     if prefix:

@@ -15,6 +15,7 @@ from uoro_client.calls import Call, Delivered
 from uoro_client.errors import ClientError
 from uoro_client.flows import Flow
 from uoro_client.observations import Observation, Observations, Timestamp, Value, observation
+from uoro_client.order import Order
 from uoro_client.replies import (
     BatchReply,
     Metrics,
@@ -26,6 +27,7 @@ from uoro_client.replies import (
 )
 from uoro_client.retry import Patience
 from uoro_client.subscription import Subscription
+from uoro_client.tails import Tail
 from uoro_client.writers import Writer
 
 T = TypeVar("T")
@@ -91,12 +93,19 @@ class Client:
         return self._send(calls.describe(stream))
 
     def streams(
-        self, *, prefix: str = "", labels: Mapping[str, str] | None = None, page_size: int = 500
+        self,
+        *,
+        prefix: str = "",
+        labels: Mapping[str, str] | None = None,
+        page_size: int = 500,
+        glance: bool = False,
     ) -> Iterator[StreamInfo]:
-        """All streams by id, fetched page by page."""
+        """All streams by id, fetched page by page; `glance` asks for losses, newest values and a trend of each."""
         cursor: str | None = None
         while True:
-            page = self._send(calls.list_streams(cursor=cursor, page_size=page_size, prefix=prefix, labels=labels))
+            page = self._send(
+                calls.list_streams(cursor=cursor, page_size=page_size, prefix=prefix, labels=labels, glance=glance)
+            )
             yield from page.streams
             cursor = page.cursor
             if cursor is None:
@@ -171,6 +180,20 @@ class Client:
     def subscribe(self, *streams: str) -> Subscription:
         """Every result of these streams from now on, whoever posts; without ids, of all streams."""
         return Subscription(self._url, self._api_key, self._timeout_s, streams)
+
+    def tail(self, stream: str, *, after: int | None = None, patience: Patience | None = None) -> Tail:
+        """Every result of a stream, once and in order, through lost connections and restarts of the service.
+
+        Args:
+            stream: id of the stream. It must exist: otherwise NotFound is raised.
+            after: the `seq` after which to begin, as far as the service keeps results (the latest 64); None begins
+                with what comes from now on.
+            patience: how long one outage is sat out; the client's own if left out.
+        """
+        return Tail(stream, self.subscribe, self._recent, Order(after), patience or self._patience)
+
+    def _recent(self, stream: str) -> tuple[ObservationReply, ...]:
+        return self.results(stream, calls.MAX_RECENT_RESULTS)
 
     def _send(self, call: Call[T]) -> T:
         return self._deliver(call).value

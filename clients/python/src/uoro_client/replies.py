@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from uoro_client.errors import UnexpectedReply
+from uoro_client.observations import Value
 
 MAX_ERRORS_KEPT = 100
 
@@ -63,6 +64,8 @@ class ObservationReply(msgspec.Struct, frozen=True):
         baseline_loss: of the naive prediction for the same observation.
         anomaly: in [0, 1]; 1 = never seen anything like it.
         next: the prediction for the observation to come.
+        x: the values that came, where the service tells them: all of them to subscribers; of recent results those
+            number targets that the model still remembers (None where it does not). None in other replies.
     """
 
     seq: int
@@ -74,6 +77,7 @@ class ObservationReply(msgspec.Struct, frozen=True):
     baseline_loss: float | None = None
     anomaly: float | None = None
     next: Prediction | None = None
+    x: dict[str, Value] | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -112,6 +116,25 @@ class BatchReply(msgspec.Struct, frozen=True):
     streams: dict[str, StreamShare] | None = None
 
 
+class Glance(msgspec.Struct, frozen=True):
+    """What a list shows of a stream; the losses are means over its recent window.
+
+    Attributes:
+        x: the newest known value of each target.
+        trend: recent values of the first number target, newest last; without one, the probabilities of what came.
+        predicted: what had been said for them.
+    """
+
+    loss: float | None = None
+    baseline_loss: float | None = None
+    skill: float | None = None
+    anomaly: float | None = None
+    x: dict[str, Value] = {}
+    next: Prediction | None = None
+    trend: tuple[float | None, ...] = ()
+    predicted: tuple[float | None, ...] = ()
+
+
 class StreamInfo(msgspec.Struct, frozen=True):
     """A stream as the service knows it.
 
@@ -121,6 +144,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
         last_seq: place of its newest observation; 0 before the first.
         nbytes: length of its state.
         is_resident: whether its state is in memory.
+        glance: in lists that asked for it; None for a damaged stream.
     """
 
     id: str
@@ -130,6 +154,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     last_seq: int = 0
     nbytes: int = msgspec.field(default=0, name="bytes")
     is_resident: bool = msgspec.field(default=True, name="resident")
+    glance: Glance | None = None
 
 
 class StreamPage(msgspec.Struct, frozen=True):

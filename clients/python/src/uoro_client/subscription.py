@@ -29,12 +29,15 @@ from uoro_client.replies import ObservationReply, read
 
 NORMAL_CLOSURE = 1000
 BROKEN_CONNECTION = 1006
+KEY_ENDED = 4401
+_SETTLING = "settling"
 
 
 class _Message(msgspec.Struct):
     """The envelope of every message."""
 
     type: str
+    id: str | None = None
     code: str = ""
     detail: str = ""
 
@@ -44,6 +47,18 @@ def requests(streams: tuple[str, ...]) -> list[str]:
     if not streams:
         return [encode({"type": "subscribe"}).decode()]
     return [encode({"type": "subscribe", "stream": stream}).decode() for stream in streams]
+
+
+def question(streams: tuple[str, ...]) -> str:
+    """A question that changes nothing. Messages are taken in order, so its answer, be it an error, proves that what
+    was said before has been taken: acknowledgements of their own subscriptions do not have.
+    """
+    return encode({"type": "predict", "id": _SETTLING, **({"stream": streams[0]} if streams else {})}).decode()
+
+
+def is_answer(message: str | bytes) -> bool:
+    """Whether this answers the question."""
+    return read(_Message, message.encode() if isinstance(message, str) else message).id == _SETTLING
 
 
 def heard(message: str | bytes) -> ObservationReply | None:
@@ -105,6 +120,19 @@ class Subscription:
             if result is not None:
                 return result
 
+    def settle(self) -> list[ObservationReply]:
+        """Wait until the service follows the streams; returns what was heard by then."""
+        socket, results = self._connected(), list[ObservationReply]()
+        try:
+            socket.send(question(self._streams))
+            while not is_answer(message := socket.recv()):
+                result = heard(message)
+                if result is not None:
+                    results.append(result)
+        except ConnectionClosed as closed:
+            raise lost(closed) or SubscriptionLost(NORMAL_CLOSURE, "it was closed") from closed
+        return results
+
     def close(self) -> None:
         """End the subscription; its iteration ends too."""
         self._open.close()
@@ -117,8 +145,11 @@ class Subscription:
                 )
             except (OSError, InvalidHandshake) as error:
                 raise refused(error, self._url) from error
-            for request in requests(self._streams):
-                self._socket.send(request)
+            try:
+                for request in requests(self._streams):
+                    self._socket.send(request)
+            except ConnectionClosed as closed:
+                raise lost(closed) or SubscriptionLost(NORMAL_CLOSURE, "it was closed") from closed
         return self._socket
 
 
@@ -154,6 +185,19 @@ class AsyncSubscription:
             if result is not None:
                 return result
 
+    async def settle(self) -> list[ObservationReply]:
+        """Wait until the service follows the streams; returns what was heard by then."""
+        socket, results = await self._connected(), list[ObservationReply]()
+        try:
+            await socket.send(question(self._streams))
+            while not is_answer(message := await socket.recv()):
+                result = heard(message)
+                if result is not None:
+                    results.append(result)
+        except ConnectionClosed as closed:
+            raise lost(closed) or SubscriptionLost(NORMAL_CLOSURE, "it was closed") from closed
+        return results
+
     async def aclose(self) -> None:
         """End the subscription; its iteration ends too."""
         if self._socket is not None:
@@ -167,6 +211,9 @@ class AsyncSubscription:
                 )
             except (OSError, InvalidHandshake) as error:
                 raise refused(error, self._url) from error
-            for request in requests(self._streams):
-                await self._socket.send(request)
+            try:
+                for request in requests(self._streams):
+                    await self._socket.send(request)
+            except ConnectionClosed as closed:
+                raise lost(closed) or SubscriptionLost(NORMAL_CLOSURE, "it was closed") from closed
         return self._socket
