@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from path.bulk import bulk
+from path.overload import overload
 from path.report import Row, as_json, machine, markdown
+from path.residency import residency
 from path.scale import flatness, streams
 from path.singles import cost, latency
 from path.steps import steps
@@ -26,7 +28,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 10_000], help="numbers of streams")
     parser.add_argument("--flat", type=int, default=1_000_000, help="observations of one stream")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="steps, cost, latency, bulk, streams, flatness")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help="steps, cost, latency, bulk, overload, streams, residency, flatness"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table here")
     parser.add_argument("--json", type=Path, help="write the rows here")
     chosen = parser.parse_args()
@@ -37,7 +41,9 @@ def main() -> None:
         "cost": lambda: cost(repetitions, int(8_000 * part)),
         "latency": lambda: latency(20 * part),
         "bulk": lambda: bulk(repetitions, int(80_000 * part)),
+        "overload": lambda: overload(20 * part),
         "streams": lambda: streams([max(1, int(count * part)) for count in chosen.streams], int(100_000 * part)),
+        "residency": lambda: residency(int(100_000 * part), int(20_000 * part), 20),
         "flatness": lambda: flatness(int(chosen.flat * part)),
     }
     told = machine()

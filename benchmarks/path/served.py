@@ -96,13 +96,18 @@ def echo() -> Iterator[Served]:
 
 @contextmanager
 def _running(command: list[str], environment: dict[str, str]) -> Iterator[int]:
-    running = subprocess.Popen(command, env={**os.environ, **environment})
-    try:
-        yield running.pid
-    finally:
-        if running.poll() is None:
-            running.send_signal(signal.SIGTERM)
-        running.wait()
+    with tempfile.TemporaryFile() as log:  # its audit lines would drown the table
+        running = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log)
+        try:
+            yield running.pid
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read()[-4000:].decode(errors="replace"))
+            raise
+        finally:
+            if running.poll() is None:
+                running.send_signal(signal.SIGTERM)
+            running.wait()
 
 
 def _await(served: Served, path: str) -> None:
