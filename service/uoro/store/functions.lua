@@ -163,6 +163,15 @@ local function delete_snapshots(keys, args)
   return {'OK'}
 end
 
+-- KEYS owner; ARGS epoch, starts, suspect, deaths.
+local function put_trial(keys, args)
+  if not is_current(keys[1], args[1]) then
+    return stale(keys[1])
+  end
+  redis.call('HSET', keys[1], 'num_starts', args[2], 'suspect', args[3], 'num_deaths', args[4])
+  return {'OK'}
+end
+
 redis.register_function('uoro_2_append', append)
 redis.register_function('uoro_2_put_generation', put_generation)
 redis.register_function('uoro_2_put_named', put_named)
@@ -176,6 +185,7 @@ register_for_full_server('uoro_2_take', take)
 register_for_full_server('uoro_2_fence', fence)
 register_for_full_server('uoro_2_renew', renew)
 register_for_full_server('uoro_2_release', release)
+register_for_full_server('uoro_2_put_trial', put_trial)
 register_for_full_server('uoro_2_trim', trim)
 register_for_full_server('uoro_2_drop_generation', drop_generation)
 register_for_full_server('uoro_2_delete_snapshots', delete_snapshots)

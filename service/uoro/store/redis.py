@@ -34,7 +34,7 @@ from uoro.errors import CorruptRecord, PositionConflict, StaleEpoch
 from uoro.store.keys import Keys
 from uoro.store.lease import wait_for_lease
 from uoro.store.link import Forbidden, Link
-from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots, Trial
 from uoro.store.records import (
     decode_generation,
     decode_heading,
@@ -195,6 +195,14 @@ class RedisStore:
 
     def names(self, stream: str) -> list[str]:
         return sorted(name.decode() for name in self._link.read("HKEYS", self._keys.named(stream)))
+
+    def put_trial(self, epoch: int, trial: Trial) -> None:
+        self._write("put_trial", (), epoch, trial.num_starts, trial.suspect, trial.num_deaths)
+
+    def trial(self) -> Trial:
+        found = self._link.read("HMGET", self._keys.owner, "num_starts", "suspect", "num_deaths")
+        num_starts, suspect, num_deaths = found
+        return Trial(int(num_starts or 0), (suspect or b"").decode(), int(num_deaths or 0))
 
     def ping(self) -> None:
         self._link.read("PING")
