@@ -233,3 +233,19 @@ def test_live_goes_first_and_bulk_does_not_starve() -> None:
         lanes.push(f"s{number}", Piece(number))
     order = [lanes.take()[0].stream for _ in range(LIVE_TURNS + 6)]
     assert order.index("bulk") == LIVE_TURNS
+
+
+def test_a_turn_is_that_of_several_live_lanes() -> None:
+    """As many as have room in it, at the bound and one past it; each worker leaves the others their share; no bulk."""
+    for num_last, num_taken in ((TURN_OBSERVATIONS - 2, 3), (TURN_OBSERVATIONS - 1, 2)):
+        lanes: Lanes[Piece] = Lanes()
+        for number, weight in enumerate((1, 1, num_last)):
+            lanes.push(f"s{number}", Piece(number, weight))
+        lanes.push("bulk", Piece(9, is_bulk=True))
+        assert [lane.stream for lane, _ in lanes.take_several()] == [f"s{number}" for number in range(num_taken)]
+    lanes = Lanes()
+    for number in range(5):
+        lanes.push(f"s{number}", Piece(number))
+    assert [len(lanes.take_several(num_workers=2)) for _ in range(3)] == [3, 1, 1]
+    lanes.push("bulk", Piece(9, is_bulk=True))
+    assert [(lane.stream, len(pieces)) for lane, pieces in lanes.take_several()] == [("bulk", 1)]

@@ -114,6 +114,7 @@ class Engine:
             limits,
             on_deleted=self._forget,
             on_room=self.queue.wake,
+            num_workers=num_runners,
         )
         planner = Planner(limits, state_bytes, auto_create=auto_create)
         self.committer = Committer(store, self.ownership, self.queue, planner, self.catalog, self.runner, meter, clock)

@@ -5,7 +5,8 @@ Rules:
    doubt, however many workers there are.
 2. A lane whose next piece is live goes before those with bulk; after `LIVE_TURNS` of them one with bulk has its turn,
    so that neither starves.
-3. A turn ends after `TURN_OBSERVATIONS` observations; the lane then goes to the end of its line.
+3. A turn ends after `TURN_OBSERVATIONS` observations; the lane then goes to the end of its line. One turn may be that
+   of several live lanes, for each worker its share of those that are ready: they are learned in one call.
 
 Not locked: its owner holds a lock around every call.
 """
@@ -74,9 +75,21 @@ class Lanes(Generic[P]):
         """Whether a worker finds something to do."""
         return bool(self._live or self._bulk)
 
-    def take(self) -> tuple[Lane[P], list[P]]:
-        """The next lane, which is the caller's until it is given back, and the pieces of its turn."""
-        if self._live and (not self._bulk or self._num_live_turns < LIVE_TURNS):
+    def take_several(self, num_workers: int = 1) -> list[tuple[Lane[P], list[P]]]:
+        """The lanes of a turn as by `take`: so many live ones as have room in it, or one with bulk."""
+        share = -(-len(self._live) // num_workers)
+        turn = [self.take()]
+        if turn[0][1][0].is_bulk:
+            return turn
+        room = TURN_OBSERVATIONS - sum(piece.weight for piece in turn[0][1])
+        while len(turn) < share and self._is_live_next and self._live[0].waiting[0].weight <= room:
+            turn.append(self.take(room))
+            room -= sum(piece.weight for piece in turn[-1][1])
+        return turn
+
+    def take(self, room: int = TURN_OBSERVATIONS) -> tuple[Lane[P], list[P]]:
+        """The next lane, which is the caller's until it is given back, and the pieces of its turn: one at least."""
+        if self._is_live_next:
             lane = self._live.popleft()
             self._num_live_turns += 1
         else:
@@ -84,10 +97,10 @@ class Lanes(Generic[P]):
             self._num_live_turns = 0
         waiting = lane.waiting
         pieces = [waiting.popleft()]
-        weight = pieces[0].weight
-        while waiting and weight + waiting[0].weight <= TURN_OBSERVATIONS:
+        room -= pieces[0].weight
+        while waiting and waiting[0].weight <= room:
             pieces.append(waiting.popleft())
-            weight += pieces[-1].weight
+            room -= pieces[-1].weight
         return lane, pieces
 
     def give_back(self, lane: Lane[P]) -> None:
@@ -96,6 +109,10 @@ class Lanes(Generic[P]):
             self._line_up(lane)
         else:
             del self._lanes[lane.stream]
+
+    @property
+    def _is_live_next(self) -> bool:
+        return bool(self._live) and (not self._bulk or self._num_live_turns < LIVE_TURNS)
 
     def _line_up(self, lane: Lane[P]) -> None:
         (self._bulk if lane.waiting[0].is_bulk else self._live).append(lane)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,14 +71,12 @@ class _Step:
     """One entry to be applied, or (`entry` None) duplicates to be looked up.
 
     Attributes:
-        applied: applies its record to its stream, entry by entry.
         learned: where the results go.
     """
 
     record: _Record
     owed: _Owed
     entry: Entry | None
-    applied: Iterator[Results | None]
     learned: Learned | None = None
     recalled: list[tuple[int, int]] = field(default_factory=list)
 
@@ -107,6 +105,7 @@ class Runner:
         damaged: streams that are set aside; kept up to date here.
         on_deleted: called with the id of a stream that ended.
         on_room: called when bulk is taken again.
+        num_workers: threads that call `apply_once`.
 
     Attributes:
         applied: every record up to this position has been applied.
@@ -120,7 +119,9 @@ class Runner:
         limits: Limits,
         on_deleted: Callable[[str], None],
         on_room: Callable[[], None],
+        num_workers: int = 1,
     ) -> None:
+        self._num_workers = num_workers
         self.shelf = Shelf()
         self.applied = 0
         self._newest = 0
@@ -152,7 +153,7 @@ class Runner:
 
     def put(self, batch: Batch) -> None:
         """Hand a batch over; blocks while too many wait."""
-        record, steps, complete = _laid_out(batch, self.shelf)
+        record, steps, complete = _laid_out(batch)
         with self._lock:
             while len(self._records) >= self._limits.max_unapplied_batches:
                 self._room.wait()
@@ -265,19 +266,12 @@ class Runner:
                 self._ready.wait(timeout_s)
             if not self._lanes.is_any_ready:
                 return False
-            lane, pieces = self._lanes.take()
-        published: list[tuple[Results, Learn]] = []
-        for piece in pieces:
-            if isinstance(piece, _Call):
-                piece.do()
-            elif piece.entry is None:
-                self._recall(lane.stream, piece)
-            elif (results := self._apply(lane.stream, piece, piece.entry)) is not None:
-                assert isinstance(piece.entry, Learn)  # noqa: S101 - nothing else has results
-                published.append((results, piece.entry))
+            turn = self._lanes.take_several(self._num_workers)
+        published = self._do([(lane.stream, pieces) for lane, pieces in turn])
         with self._lock:
-            complete = [its for its in map(self._done, pieces) if its is not None]
-            self._lanes.give_back(lane)
+            complete = [its for _, pieces in turn for its in map(self._done, pieces) if its is not None]
+            for lane, _ in turn:
+                self._lanes.give_back(lane)
             self._advance()
             is_room = self._is_room_awaited and self._num_observations < self._limits.max_unapplied_observations
             self._is_room_awaited = self._is_room_awaited and not is_room
@@ -285,37 +279,67 @@ class Runner:
             self._on_room()
         for answer in complete:
             _complete(answer)
-        for results, entry in published:
-            self._hub.publish(lane.stream, results, entry.observations)
+        for learned, results in published:
+            self._hub.publish(learned.stream, results, learned.observations)
         return True
 
-    def _apply(self, stream: str, step: _Step, entry: Entry) -> Results | None:
+    def _do(self, turn: list[tuple[str, list[_Step | _Call]]]) -> list[tuple[Learn, Results]]:
+        """Do the pieces of different streams, each stream's in order; returns what was learned."""
+        told: list[tuple[Learn, Results]] = []
+        groups = [(stream, _grouped(pieces)) for stream, pieces in turn]
+        for rank in range(max(len(its) for _, its in groups)):
+            runs: list[list[_Step]] = []
+            for stream, its in groups:
+                group = its[rank] if rank < len(its) else []
+                if isinstance(group, _Call):
+                    group.do()
+                elif group and isinstance(group[0].entry, Learn):
+                    runs.append(group)
+                elif group:
+                    self._apply(stream, group[0])
+            if runs:
+                told += self._learn(runs)
+        return told
+
+    def _apply(self, stream: str, step: _Step) -> None:
+        """Do a step that learns nothing."""
+        entry = step.entry
+        if entry is None:
+            self._recall(stream, step)
+            return
+        self.shelf.take(entry, step.record.position)
+        self._mark(stream)
+        if isinstance(entry, Delete):
+            self._meter.forgot([stream])
+            self._on_deleted(stream)
+
+    def _learn(self, runs: list[list[_Step]]) -> list[tuple[Learn, Results]]:
+        """Learn runs of different streams, each the entries of one or several records in a row."""
+        entries = [(_joined(run), run[-1].record.position) for run in runs]
         start = time.perf_counter()
-        results = next(step.applied)
-        duration_s = time.perf_counter() - start
+        found = self.shelf.learn_each(entries)
+        duration_s = (time.perf_counter() - start) / sum(len(entry.observations) for entry, _ in entries)
+        told: list[tuple[Learn, Results]] = []
+        for run, (entry, _), results in zip(runs, entries, found, strict=True):
+            self._mark(entry.stream)
+            if results is not None:
+                self._tell(entry, self.shelf.streams[entry.stream], results, duration_s)
+                told.append((entry, results))
+            _deal(run, results)
+        return told
+
+    def _mark(self, stream: str) -> None:
+        """Keep in step which streams are set aside."""
         resident = self.shelf.streams.get(stream)
         if resident is not None and resident.learner is None:
             self._damaged.add(stream)
         elif stream in self._damaged:
             self._damaged.discard(stream)
-        if isinstance(entry, Delete):
-            self._meter.forgot([stream])
-            self._on_deleted(stream)
-        if not isinstance(entry, Learn):
-            return None
-        if resident is not None and results is not None:
-            self._tell(entry, resident, results, duration_s)
-        if step.learned is not None:
-            if results is not None:
-                step.learned.parts.append(results)
-            else:
-                step.owed.answer.outcomes.set_aside(step.learned, StreamDamaged(stream))
-        return results
 
     def _tell(self, entry: Learn, resident: Resident, results: Results, duration_s: float) -> None:
         skill, num_resets = resident.health()
         losses = results.losses.tolist()
-        self._meter.learned(entry.stream, entry.observations, results, losses, skill, duration_s / len(losses))
+        self._meter.learned(entry.stream, entry.observations, results, losses, skill, duration_s)
         if num_resets > resident.num_resets:
             self._meter.numeric_reset(num_resets - resident.num_resets)
             resident.num_resets = num_resets
@@ -346,14 +370,10 @@ class Runner:
         self._room.notify()
 
 
-def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Step]], list[Answer]]:
+def _laid_out(batch: Batch) -> tuple[_Record, list[tuple[str, _Step]], list[Answer]]:
     """A batch as steps in order, each with its stream, and the answers that need none."""
     record = _Record(batch.position)
     entries = [_in_turns(entry) for entry in decode(batch.payload)] if batch.position else []
-    by_stream: dict[str, list[Entry]] = {}
-    for turns in entries:
-        by_stream.setdefault(turns[0].stream, []).extend(turns)
-    applied = {stream: shelf.apply(its, batch.position) for stream, its in by_stream.items()}
     steps: list[tuple[str, _Step]] = []
     complete: list[Answer] = []
     rest = iter(entries)
@@ -361,16 +381,54 @@ def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Ste
         owed = _Owed(answer, answer.operation.is_bulk)
         first = len(steps)
         for learned in answer.entries:
-            steps += ((its.stream, _Step(record, owed, its, applied[its.stream], learned)) for its in next(rest))
+            steps += ((its.stream, _Step(record, owed, its, learned)) for its in next(rest))
         recalled: dict[str, list[tuple[int, int]]] = {}
         for place, stream, seq in answer.recalled:
             recalled.setdefault(stream, []).append((place, seq))
-        steps += ((stream, _Step(record, owed, None, iter(()), None, its)) for stream, its in recalled.items())
+        steps += ((stream, _Step(record, owed, None, None, its)) for stream, its in recalled.items())
         owed.num_left = len(steps) - first
         if not owed.num_left:
             complete.append(answer)
     record.num_left = len(steps)
     return record, steps, complete
+
+
+def _grouped(pieces: list[_Step | _Call]) -> list[list[_Step] | _Call]:
+    """The pieces of a stream in order, those together that learn in a row."""
+    groups: list[list[_Step] | _Call] = []
+    for piece in pieces:
+        last = groups[-1] if groups else None
+        if isinstance(piece, _Call):
+            groups.append(piece)
+        elif isinstance(piece.entry, Learn) and isinstance(last, list) and isinstance(last[0].entry, Learn):
+            last.append(piece)
+        else:
+            groups.append([piece])
+    return groups
+
+
+def _joined(run: list[_Step]) -> Learn:
+    """The entries of a run as one."""
+    first = run[0].entry
+    assert isinstance(first, Learn)  # noqa: S101 - that is what makes a run
+    if len(run) == 1:
+        return first
+    observations = [its for step in run if isinstance(step.entry, Learn) for its in step.entry.observations]
+    return Learn(first.stream, first.first_seq, observations)
+
+
+def _deal(run: list[_Step], results: Results | None) -> None:
+    """Give each step of a run its part of the results; without any its observations are refused."""
+    end = 0
+    for step in run:
+        assert step.learned is not None  # noqa: S101 - an entry that learns is that of a request
+        if results is None:
+            step.owed.answer.outcomes.set_aside(step.learned, StreamDamaged(step.learned.stream))
+        elif len(run) == 1:
+            step.learned.parts.append(results)
+        else:
+            step.learned.parts.append(results.part(end, step.weight))
+            end += step.weight
 
 
 def _in_turns(entry: Entry) -> list[Entry]:

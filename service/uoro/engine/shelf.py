@@ -12,13 +12,13 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from uoro.domain import Model
+from uoro.domain import Model, Observation
 from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
 from uoro.errors import CorruptRecord
-from uoro.learning.learner import STATE_VERSION, Learner
+from uoro.learning.learner import STATE_VERSION, Learner, observe_each
 from uoro.learning.results import Results
 from uoro.learning.spec import StreamSpec
 
@@ -91,9 +91,12 @@ class Shelf:
             if (resident := self.streams.get(entry.stream)) is not None and resident.position >= position
         }
         for entry in entries:
-            yield None if entry.stream in beyond else self._apply(entry, position)
+            yield None if entry.stream in beyond else self.take(entry, position)
 
-    def _apply(self, entry: Entry, position: int) -> Results | None:
+    def take(self, entry: Entry, position: int) -> Results | None:
+        """Let an entry of the record at `position`, which its stream is not beyond, take effect."""
+        if isinstance(entry, Learn):
+            return self.learn_each([(entry, position)])[0]
         if isinstance(entry, Delete):
             self.streams.pop(entry.stream, None)
             return None
@@ -108,8 +111,6 @@ class Shelf:
         if resident is None:
             return None
         resident.position = position
-        if isinstance(entry, Learn):
-            return self._learn(entry, resident)
         if isinstance(entry, Label):
             resident.labels = entry.labels
         if isinstance(entry, Freeze):
@@ -118,20 +119,37 @@ class Shelf:
             resident.is_frozen = entry.is_frozen
         return None
 
-    def _learn(self, entry: Learn, resident: Resident) -> Results | None:
-        learner = resident.learner
-        if learner is None:
-            return None
-        if learner.seq + 1 != entry.first_seq:
-            _log.error(
-                "stream %s is set aside: its log goes on at %d but its state ends at %d",
-                entry.stream, entry.first_seq, learner.seq,
-            )  # fmt: skip
-            resident.learner = None
-            return None
-        try:
-            return learner.observe_all(entry.observations, learn=not resident.is_frozen)
-        except Exception:  # noqa: BLE001 - whatever a stream's arithmetic comes to, it must not take the others with it
-            _log.exception("stream %s is set aside: its learner failed", entry.stream)
-            resident.learner = None
-            return None
+    def learn_each(self, entries: Sequence[tuple[Learn, int]]) -> list[Results | None]:
+        """`take` for entries of different streams, each with its position: what can be is learned in one call."""
+        found: list[Results | None] = [None] * len(entries)
+        places: list[int] = []
+        runs: list[tuple[Learner, Sequence[Observation], bool]] = []
+        for place, (entry, position) in enumerate(entries):
+            resident = self.streams.get(entry.stream)
+            if resident is None:
+                continue
+            resident.position = position
+            learner = _learner_for(entry, resident)
+            if learner is not None:
+                places.append(place)
+                runs.append((learner, entry.observations, not resident.is_frozen))
+        for place, results in zip(places, observe_each(runs), strict=True):
+            if isinstance(results, Exception):
+                stream = entries[place][0].stream
+                _log.error("stream %s is set aside: its learner failed", stream, exc_info=results)
+                self.streams[stream].learner = None
+            else:
+                found[place] = results
+        return found
+
+
+def _learner_for(entry: Learn, resident: Resident) -> Learner | None:
+    """Who learns an entry; a stream whose past is not there is set aside."""
+    learner = resident.learner
+    if learner is not None and learner.seq + 1 != entry.first_seq:
+        _log.error(
+            "stream %s is set aside: its log goes on at %d but its state ends at %d",
+            entry.stream, entry.first_seq, learner.seq,
+        )  # fmt: skip
+        learner = resident.learner = None
+    return learner
