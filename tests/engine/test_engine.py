@@ -30,6 +30,8 @@ from uoro.errors import (
     UnknownSnapshot,
     UnknownStream,
 )
+from uoro.learning import learner as learning
+from uoro.learning.fused import Run
 from uoro.learning.learner import Learner
 from uoro.learning.spec import StreamSpec
 from uoro.limits import Limits
@@ -358,14 +360,14 @@ def test_a_fence_whose_reply_was_lost_does_not_look_like_another_owner() -> None
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> float:
     """A value at which the learner raises."""
-    observe_all = Learner.observe_all
+    run_each = learning.run_each
 
-    def fail(self: Learner, observations: Sequence[Observation], *, learn: bool = True) -> object:
-        if any(observation.x.get("v") == 666.0 for observation in observations):
+    def fail(runs: Sequence[Run]) -> object:
+        if any(observation.x.get("v") == 666.0 for run in runs for observation in run.observations):
             raise ZeroDivisionError("poison")
-        return observe_all(self, observations, learn=learn)
+        return run_each(runs)
 
-    monkeypatch.setattr(Learner, "observe_all", fail)
+    monkeypatch.setattr(learning, "run_each", fail)
     return 666.0
 
 

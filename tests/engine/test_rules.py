@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import time
+from threading import Thread
 
 import pytest
 from engine_ground import SMALL, request, submissions
@@ -287,3 +290,28 @@ def test_a_draft_changes_nothing_until_it_is_committed() -> None:
 def test_observed_is_a_value() -> None:
     """Equal content, equal value: replies can be compared."""
     assert Observed("s", 1, True, None) == Observed("s", 1, True, None)
+
+
+def test_what_a_turn_of_an_event_loop_brings_is_announced_together() -> None:
+    """A waiting committer is woken after the turn, with all of it; what another thread admits is announced at once."""
+    queue = Queue(LIMITS)
+    taken: list[list[int]] = []
+
+    def take() -> None:
+        taken.append([operation.weight for operation in queue.take(0.0, 60.0)])
+
+    async def admit() -> None:
+        for weight in (1, 2, 3):
+            queue.admit(Operation(ObserveRequest(submissions("s", range(weight)))), 0.0)
+            time.sleep(0.01)  # noqa: ASYNC251 - the turn goes on; the committer may run, and must not find anything
+        await asyncio.to_thread(committer.join)
+
+    committer = Thread(target=take)
+    committer.start()
+    asyncio.run(admit())
+    assert taken == [[1, 2, 3]]
+    committer = Thread(target=take)
+    committer.start()
+    queue.admit(Operation(ObserveRequest(submissions("s", range(4)))), 0.0)
+    committer.join()
+    assert taken[1:] == [[4]]

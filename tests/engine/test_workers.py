@@ -19,8 +19,9 @@ from uoro.engine.entries import decode, encode
 from uoro.engine.lanes import LIVE_TURNS, TURN_OBSERVATIONS, Lanes
 from uoro.engine.meter import SilentMeter
 from uoro.engine.operations import CreateRequest, ObserveRequest, Operation
+from uoro.engine.pieces import Batch
 from uoro.engine.planner import Planner
-from uoro.engine.runner import Batch, Runner
+from uoro.engine.runner import Runner
 from uoro.engine.shelf import Shelf
 from uoro.engine.subscriptions import Hub
 from uoro.learning.learner import Learner
@@ -244,3 +245,19 @@ def test_live_goes_first_and_bulk_does_not_starve() -> None:
         enter(lanes, f"s{number}", Piece(number))
     order = [lanes.take()[0].stream for _ in range(LIVE_TURNS + 6)]
     assert order.index("bulk") == LIVE_TURNS
+
+
+def test_a_turn_is_that_of_several_live_lanes() -> None:
+    """As many as have room in it, at the bound and one past it; each worker leaves the others their share; no bulk."""
+    for num_last, num_taken in ((TURN_OBSERVATIONS - 2, 3), (TURN_OBSERVATIONS - 1, 2)):
+        lanes: Lanes[Piece] = Lanes()
+        for number, weight in enumerate((1, 1, num_last)):
+            enter(lanes, f"s{number}", Piece(number, weight))
+        enter(lanes, "bulk", Piece(9, is_bulk=True))
+        assert [lane.stream for lane, _ in lanes.take_several()] == [f"s{number}" for number in range(num_taken)]
+    lanes = Lanes()
+    for number in range(5):
+        enter(lanes, f"s{number}", Piece(number))
+    assert [len(lanes.take_several(num_workers=2)) for _ in range(3)] == [3, 1, 1]
+    enter(lanes, "bulk", Piece(9, is_bulk=True))
+    assert [(lane.stream, len(pieces)) for lane, pieces in lanes.take_several()] == [("bulk", 1)]

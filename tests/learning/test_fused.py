@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uoro.domain import Observation
-from uoro.learning.learner import Learner
+from uoro.learning import fused
+from uoro.learning.learner import Learner, observe_each
+from uoro.learning.results import Results
 from uoro.learning.spec import StreamSpec
 
 NUMBER = {"type": "number"}
@@ -96,6 +98,54 @@ def test_a_core_that_diverges_starts_afresh_in_both() -> None:
         learner.observe_all(observations[40:])
     assert fused.metrics().numeric_resets == 1
     assert differing(fused, spelled) == []
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(list(SPECS)), st.integers(1, 3)), min_size=1), max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_many_streams_in_one_call_are_each_alone(turns: list[list[tuple[str, int]]]) -> None:
+    """Any turns of streams of any specs, frozen at times: rows and states are those of calls for each alone."""
+    specs = {name: StreamSpec.parse({"hidden_size": 4, **document}) for name, document in SPECS.items()}
+    together = {name: Learner.new(spec) for name, spec in specs.items()}
+    alone = {name: Learner.new(spec) for name, spec in specs.items()}
+    for number, turn in enumerate(turns):
+        runs = {name: stream(sorted(specs[name].fields), size, number, is_dated=False) for name, size in turn}
+        learn = number % 3 != 2
+        told = observe_each([(together[name], its, learn) for name, its in runs.items()])
+        for (name, its), results in zip(runs.items(), told, strict=True):
+            assert isinstance(results, Results)
+            expected = alone[name].observe_all(its, learn=learn)
+            assert np.array_equal(results.rows, expected.rows, equal_nan=True)
+    assert [name for name in specs if differing(together[name], alone[name])] == []
+
+
+def test_a_run_that_cannot_be_read_is_refused_alone() -> None:
+    """One stream is given a word for a number: it is told so and has not moved; its neighbours learned."""
+    spec = StreamSpec.parse({"fields": {"a": NUMBER}, "hidden_size": 4})
+    first, bad, last = (Learner.new(spec) for _ in range(3))
+    good = Observation({"a": 1.0})
+    told = observe_each([(first, [good], True), (bad, [Observation({"a": "word"})], True), (last, [good], True)])
+    assert [type(its) for its in told] == [Results, ValueError, Results]
+    assert [learner.seq for learner in (first, bad, last)] == [1, 0, 1]
+
+
+def test_a_run_that_fails_amid_a_call_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled call ends after the first of three: the second is told, the third is learned all the same."""
+    spec = StreamSpec.parse({"fields": {"a": NUMBER}, "hidden_size": 4})
+    learners = [Learner.new(spec) for _ in range(3)]
+    run_each = fused.mixture.run_each
+    num_calls = 0
+
+    def fail_in_the_second(calls: np.ndarray) -> None:
+        nonlocal num_calls
+        num_calls += 1
+        run_each(calls[:1])
+        if num_calls == 1:
+            raise MemoryError
+
+    monkeypatch.setattr(fused.mixture, "run_each", fail_in_the_second)
+    told = observe_each([(learner, [Observation({"a": 1.0})], True) for learner in learners])
+    assert [type(its) for its in told] == [Results, MemoryError, Results]
+    assert [learner.seq for learner in learners] == [1, 0, 1]
 
 
 def differing(one: Learner, other: Learner) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -31,21 +30,26 @@ async def read_body(
 
     Raises BodyTooLarge, BodyTimeout, UnsupportedEncoding; ClientDisconnect if the client left midway.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = header(request, b"content-encoding").strip().lower()
     if encoding not in {"", "identity"}:
         raise UnsupportedEncoding("the body must not be compressed; send it without a Content-Encoding")
-    announced = request.headers.get("content-length", "")
+    announced = header(request, b"content-length")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > max_bytes:
         raise BodyTooLarge(f"the body is announced with {announced[:20]} bytes and may have {max_bytes}")
     chunks: list[bytes] = []
     num_bytes = 0
-    deadline = time.monotonic() + body_timeout_s
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + body_timeout_s
+    patience = _Patience()
     while True:
+        timer = loop.call_at(min(loop.time() + chunk_timeout_s, deadline), patience.end)
         try:
-            async with asyncio.timeout(min(chunk_timeout_s, deadline - time.monotonic())):
-                message = await request.receive()
-        except TimeoutError as error:
-            raise BodyTimeout("the body did not arrive in time") from error
+            message = await request.receive()
+        except asyncio.CancelledError:
+            patience.explain()
+            raise
+        finally:
+            timer.cancel()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
@@ -57,12 +61,41 @@ async def read_body(
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+class _Patience:
+    """What `asyncio.timeout` does, for a wait that is mostly over before it begins: one timer, and nothing else."""
+
+    __slots__ = ("_is_over", "_task")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._is_over = False
+
+    def end(self) -> None:
+        """Time is up."""
+        assert self._task is not None  # noqa: S101 - whoever waits is a task
+        self._is_over = True
+        self._task.cancel()
+
+    def explain(self) -> None:
+        """Raise BodyTimeout if it was this that cancelled the task, and nobody else did."""
+        if self._is_over and self._task is not None and not self._task.uncancel():
+            raise BodyTimeout("the body did not arrive in time")
+
+
+def header(request: Request, name: bytes) -> str:
+    """A header's value, the first if there are several; "" if there is none."""
+    for its, value in request.scope["headers"]:
+        if its == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
 def content_type(request: Request, *known: str) -> str:
     """The content type without its parameters; the first of `known` where none is given.
 
     Raises UnsupportedMediaType for one that is not among `known`.
     """
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = header(request, b"content-type").partition(";")[0].strip().lower()
     if not given:
         return known[0]
     if given not in known:

@@ -65,8 +65,9 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message.get("headers", ()), (b"x-request-id", request_id), *MARKS]
-                if not any(name == POLICY_NAME for name, _ in headers):
+                given = message.get("headers", ())
+                headers = [*given, (b"x-request-id", request_id), *MARKS]
+                if POLICY_NAME not in [name for name, _ in given]:
                     headers.append(POLICY)
                 message = {**message, "headers": headers}
             await send(message)

@@ -117,6 +117,7 @@ class Body:
 
 _BARE, _BARES = msgspec.json.Decoder(_Bare), msgspec.json.Decoder(list[_Bare])
 _NAMED, _NAMEDS = msgspec.json.Decoder(_Named), msgspec.json.Decoder(list[_Named])
+_NUMBER = msgspec.json.Decoder(_Numbers)
 _NUMBERS, _NAMED_NUMBERS = msgspec.json.Decoder(list[_Numbers]), msgspec.json.Decoder(list[_NamedNumbers])
 _LINES = msgspec.json.Decoder(list[Annotated[list[_Bare], Meta(max_length=1)]])
 _NAMED_LINES = msgspec.json.Decoder(list[Annotated[list[_Named], Meta(max_length=1)]])
@@ -134,7 +135,7 @@ def read_json(body: bytes, stream: str | None, max_observations: int) -> Body:
     """
     if body.lstrip(b" \t\r\n")[:1] != b"[":
         content = Body(is_single=True)
-        content.add(_read_one(body, stream, "the body"))
+        content.add(_read_single(body, stream))
         return content
     content = Body()
     with suppress(*UNREADABLE):
@@ -217,6 +218,18 @@ def _add_numbers(content: Body, wires: Sequence[_Numbers], stream: str | None) -
 def _check_count(num: int, max_observations: int) -> None:
     if num > max_observations:
         raise TooManyObservations(f"one request may carry {max_observations} observations, this one has {num}")
+
+
+def _read_single(body: bytes, stream: str | None) -> Reading:
+    """A body that is one observation."""
+    if stream is not None:
+        try:
+            wire = _NUMBER.decode(body)
+        except UNREADABLE:
+            pass
+        else:
+            return stream, Observation(wire.x, wire.t, wire.seq)
+    return _read_one(body, stream, "the body")
 
 
 def _read_one(text: bytes, stream: str | None, where: str) -> Reading:

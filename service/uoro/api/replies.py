@@ -14,6 +14,9 @@ from uoro.domain import KnownValues, Metrics, NamedSnapshot, Observed, Predictio
 from uoro.engine.outcomes import Outcomes
 from uoro.errors import UoroError
 
+JSON_CONTENT = (b"content-type", b"application/json")
+_ENCODER = msgspec.json.Encoder()
+
 
 class Reply(msgspec.Struct, frozen=True):
     """The reply to one observation. A duplicate whose result is no longer kept has only its place."""
@@ -128,9 +131,19 @@ def snapshot_document(snapshot: NamedSnapshot) -> dict[str, object]:
     return msgspec.structs.asdict(snapshot)
 
 
+class JsonResponse(Response):
+    """A response of JSON: what the framework would make of it, without asking what else there may be."""
+
+    def __init__(self, body: bytes, status: int) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON_CONTENT]
+
+
 def json_response(document: object, status: int = 200) -> Response:
     """A document as a JSON response."""
-    return Response(msgspec.json.encode(document), status, media_type="application/json")
+    return JsonResponse(_ENCODER.encode(document), status)
 
 
 def _errors(errors: Mapping[int, UoroError]) -> list[dict[str, object]]:

@@ -119,6 +119,7 @@ class Engine:
             on_deleted=self._forget,
             on_room=self.queue.wake,
             clock=clock,
+            num_workers=num_runners,
         )
         self.catalog.resident = self.runner.residency
         planner = Planner(limits, state_bytes, auto_create=auto_create)

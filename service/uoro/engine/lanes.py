@@ -5,8 +5,8 @@ Rules:
    doubt, however many workers there are.
 2. A lane in which something live waits goes before those with bulk alone; after `LIVE_TURNS` of them one with bulk
    has its turn, so that neither starves.
-3. A turn ends after `TURN_OBSERVATIONS` observations; the lane then goes to the end of its line.
-
+3. A turn ends after `TURN_OBSERVATIONS` observations; the lane then goes to the end of its line. One turn may be that
+   of several live lanes, for each worker its share of those that are ready: they are learned in one call.
 4. A lane that was claimed, or taken and not given back, is its holder's: what comes for it waits in it.
 
 Not locked: its owner holds a lock around every call.
@@ -90,6 +90,10 @@ class Lines(Generic[P]):
             del self.bulk[lane]
             self.live[lane] = None
 
+    def first_live(self) -> Lane[P]:
+        """The next lane in which something live waits; there must be one."""
+        return next(iter(self.live))
+
     def pop(self, *, prefers_live: bool = True) -> Lane[P]:
         """The first lane of the line that is preferred, if there is one in it."""
         line = self.live if self.live and (prefers_live or not self.bulk) else self.bulk
@@ -131,19 +135,36 @@ class Lanes(Generic[P]):
         lane = self._lanes[stream] = Lane(stream)
         return lane
 
-    def take(self) -> tuple[Lane[P], list[P]] | None:
-        """The next lane, which is the caller's until it is given back, and the pieces of its turn."""
+    def take_several(self, num_workers: int = 1) -> list[tuple[Lane[P], list[P]]]:
+        """The lanes of a turn as by `take`: as many live ones as have room in it, or one with bulk; or none."""
+        share = -(-len(self._ready.live) // num_workers)
+        first = self.take()
+        if first is None:
+            return []
+        turn = [first]
+        if first[1][0].is_bulk:
+            return turn
+        room = TURN_OBSERVATIONS - sum(piece.weight for piece in first[1])
+        while len(turn) < share and self._is_live_next and self._ready.first_live().waiting[0].weight <= room:
+            more = self.take(room)
+            assert more is not None  # noqa: S101 - one is next
+            turn.append(more)
+            room -= sum(piece.weight for piece in more[1])
+        return turn
+
+    def take(self, room: int = TURN_OBSERVATIONS) -> tuple[Lane[P], list[P]] | None:
+        """The next lane, which is the caller's until it is given back, and the pieces of its turn: one at least."""
         if not self._ready:
             return None
-        is_bulk_due = self._num_live_turns >= LIVE_TURNS
-        lane = self._ready.pop(prefers_live=not is_bulk_due)
-        self._num_live_turns = self._num_live_turns + 1 if lane.num_live and not is_bulk_due else 0
+        is_live = self._is_live_next
+        lane = self._ready.pop(prefers_live=is_live)
+        self._num_live_turns = self._num_live_turns + 1 if is_live else 0
         waiting = lane.waiting
         pieces = [waiting.popleft()]
-        weight = pieces[0].weight
-        while waiting and weight + waiting[0].weight <= TURN_OBSERVATIONS:
+        room -= pieces[0].weight
+        while waiting and waiting[0].weight <= room:
             pieces.append(waiting.popleft())
-            weight += pieces[-1].weight
+            room -= pieces[-1].weight
         lane.num_live -= sum(not piece.is_bulk for piece in pieces)
         return lane, pieces
 
@@ -154,3 +175,7 @@ class Lanes(Generic[P]):
             return False
         self._ready.add(lane)
         return True
+
+    @property
+    def _is_live_next(self) -> bool:
+        return bool(self._ready.live) and (not self._ready.bulk or self._num_live_turns < LIVE_TURNS)

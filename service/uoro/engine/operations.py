@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from uoro.domain import Model, Run
+from uoro.engine.promise import Promise
 from uoro.errors import UoroError
 from uoro.learning.spec import StreamSpec
 
@@ -71,19 +72,19 @@ MAX_LIVE_OBSERVATIONS = 16
 Request: TypeAlias = ObserveRequest | CreateRequest | DeleteRequest | FreezeRequest | LoadRequest
 
 
-@dataclass(slots=True)
 class Operation:
-    """A request on its way; exactly one of `answer` and `fail` takes effect, the first one called."""
+    """A request on its way; exactly one of `answer` and `fail` takes effect, the first one called.
 
-    request: Request
-    future: Future[Any] = field(default_factory=Future)
-    weight: int = field(init=False)
-    """How many observations' place it takes in a queue or a batch."""
+    Attributes:
+        future: nobody can cancel it: a client that went away does not undo what it asked for.
+        weight: how many observations' place it takes in a queue or a batch.
+    """
 
-    def __post_init__(self) -> None:
-        # From here on nobody can cancel it: a client that went away does not undo what it asked for.
-        self.future.set_running_or_notify_cancel()
-        request = self.request
+    __slots__ = ("future", "request", "weight")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.future: Future[Any] = Promise()
         self.weight = max(1, request.num_observations) if isinstance(request, ObserveRequest) else 1
 
     @property

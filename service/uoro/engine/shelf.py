@@ -14,14 +14,14 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from uoro.domain import Model
+from uoro.domain import Model, Observation
 from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
 from uoro.engine.specs import shared_spec, state_bytes
 from uoro.errors import CorruptRecord
-from uoro.learning.learner import STATE_VERSION, Learner
+from uoro.learning.learner import STATE_VERSION, Learner, observe_each
 from uoro.learning.results import Results
 from uoro.learning.spec import StreamSpec
 
@@ -151,9 +151,12 @@ class Shelf:
             if (stream := self.streams.get(entry.stream)) is not None and stream.position >= position
         }
         for entry in entries:
-            yield None if entry.stream in beyond else self._apply(entry, position)
+            yield None if entry.stream in beyond else self.take(entry, position)
 
-    def _apply(self, entry: Entry, position: int) -> Results | None:
+    def take(self, entry: Entry, position: int) -> Results | None:
+        """Let an entry of the record at `position`, which its stream is not beyond, take effect."""
+        if isinstance(entry, Learn):
+            return self.learn_each([(entry, position)])[0]
         if isinstance(entry, Delete):
             self.streams.pop(entry.stream, None)
             return None
@@ -170,8 +173,6 @@ class Shelf:
         if stream is None:
             return None
         stream.position = position
-        if isinstance(entry, Learn):
-            return self._learn(entry, stream)
         if isinstance(entry, Label):
             stream.labels = entry.labels
         if isinstance(entry, Freeze):
@@ -180,27 +181,44 @@ class Shelf:
             stream.is_frozen = entry.is_frozen
         return None
 
-    def _learn(self, entry: Learn, stream: Stream) -> Results | None:
-        if stream.is_new and stream.learner is None:
-            stream.warm(Learner.new(stream.spec))
-        stream.is_new = False
-        assert not stream.is_cold  # noqa: S101 - rule 3; to go on without its past would be to lose it
-        learner = stream.learner
-        if learner is None:
-            return None
-        if learner.seq + 1 != entry.first_seq:
-            _log.error(
-                "stream %s is set aside: its log goes on at %d but its state ends at %d",
-                entry.stream, entry.first_seq, learner.seq,
-            )  # fmt: skip
-            stream.set_aside()
-            return None
-        try:
-            return learner.observe_all(entry.observations, learn=not stream.is_frozen)
-        except Exception:  # noqa: BLE001 - whatever a stream's arithmetic comes to, it must not take the others with it
-            _log.exception("stream %s is set aside: its learner failed", entry.stream)
-            stream.set_aside()
-            return None
+    def learn_each(self, entries: Sequence[tuple[Learn, int]]) -> list[Results | None]:
+        """`take` for entries of different streams, each with its position: what can be is learned in one call."""
+        found: list[Results | None] = [None] * len(entries)
+        places: list[int] = []
+        runs: list[tuple[Learner, Sequence[Observation], bool]] = []
+        for place, (entry, position) in enumerate(entries):
+            stream = self.streams.get(entry.stream)
+            if stream is None:
+                continue
+            stream.position = position
+            learner = _learner_for(entry, stream)
+            if learner is not None:
+                places.append(place)
+                runs.append((learner, entry.observations, not stream.is_frozen))
+        for place, results in zip(places, observe_each(runs), strict=True):
+            if isinstance(results, Exception):
+                name = entries[place][0].stream
+                _log.error("stream %s is set aside: its learner failed", name, exc_info=results)
+                self.streams[name].set_aside()
+            else:
+                found[place] = results
+        return found
+
+
+def _learner_for(entry: Learn, stream: Stream) -> Learner | None:
+    """Who learns an entry; a stream whose past is not there is set aside."""
+    if stream.is_new and stream.learner is None:
+        stream.warm(Learner.new(stream.spec))
+    stream.is_new = False
+    assert not stream.is_cold  # noqa: S101 - rule 3; to go on without its past would be to lose it
+    learner = stream.learner
+    if learner is not None and learner.seq + 1 != entry.first_seq:
+        _log.error(
+            "stream %s is set aside: its log goes on at %d but its state ends at %d",
+            entry.stream, entry.first_seq, learner.seq,
+        )  # fmt: skip
+        stream.set_aside()
+    return stream.learner
 
 
 def needs_learner(entry: Entry) -> bool:

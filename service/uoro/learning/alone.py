@@ -7,6 +7,7 @@ there tells the order of an observation. `mixture` offers the learner the same c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from uoro.learning.block import Block, Part
 from uoro.learning.encoder import fields_of
 from uoro.learning.kernel.alone import forecast, inputs, run
 from uoro.learning.kernel.scoring import KINDS
+from uoro.learning.kernel.views import Place
 from uoro.learning.numbers import NumberTargets, loss_of, num_number_targets, season_of
 from uoro.learning.scoring import Score
 from uoro.learning.spec import StreamSpec
@@ -37,19 +39,22 @@ class Alone(NumberTargets):
         return [Part(f"numbers.{name}", shape, dtype) for name, (shape, dtype) in shapes.items()]
 
     @staticmethod
+    def words(spec: StreamSpec, place_of: Callable[[str], Place]) -> list[int]:
+        """What a compiled run asks a spec's table for, beside the core and the account."""
+        kind = _kind_of(spec)
+        return [*run.STATE.words(lambda name: place_of(f"numbers.{name}")), kind.loss, kind.is_alone, kind.season]
+
+    @staticmethod
     def num_inputs(spec: StreamSpec, num_one_hot: int) -> int:
         """Length I of the core's input; the last `num_one_hot` are for category fields."""
         return inputs.num_inputs(len(fields_of(spec, "number")), num_number_targets(spec), num_one_hot)
 
     def __init__(self, spec: StreamSpec, block: Block) -> None:
         self.num = num_number_targets(spec)
-        self.kind = KINDS[loss_of(spec)]
+        self.kind, self.is_alone, self.season = _kind_of(spec)
         self.outputs_each = num_outputs(spec)
-        self.is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
-        self.season = season_of(spec)
         self.state = forecast.State(*(block[f"numbers.{name}"] for name in forecast.State._fields))
         self.mean, self.lower, self.upper = self.state.mean, self.state.lower, self.state.upper
-        self.run_kind = run.Kind(self.kind, self.is_alone, self.season)
         self._slopes = np.zeros(self.num * self.outputs_each)
         self._ahead = np.zeros(self.num)
 
@@ -97,3 +102,8 @@ class Alone(NumberTargets):
 def num_outputs(spec: StreamSpec) -> int:
     """Rows of the core's readout for each number target: a normal distribution takes two."""
     return 2 if loss_of(spec) == "gaussian" else 1
+
+
+def _kind_of(spec: StreamSpec) -> run.Kind:
+    is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
+    return run.Kind(KINDS[loss_of(spec)], is_alone, season_of(spec))

@@ -47,13 +47,14 @@ class Layout:
 
 
 class Block:
-    """One stream's state: `nbytes` bytes, and a view of each part by its name."""
+    """One stream's state: `nbytes` bytes from `address` on, and a view of each part by its name."""
 
-    __slots__ = ("bytes", "views")
+    __slots__ = ("address", "bytes", "views")
 
     def __init__(self, layout: Layout) -> None:
         raw = np.zeros(layout.nbytes + ALIGNMENT_BYTES, dtype=np.uint8)
         start = -raw.ctypes.data % ALIGNMENT_BYTES
+        self.address = raw.ctypes.data + start
         self.bytes = raw[start : start + layout.nbytes]
         self.views: dict[str, np.ndarray] = {
             part.name: np.ndarray(part.shape, part.dtype, buffer=self.bytes, offset=offset)

@@ -22,7 +22,6 @@ from uoro.learning.kernel.elementwise import LRU
 from uoro.learning.kernel.family import COUNT, LAMBDA, NUM_STATISTICS, SIGNAL, TOTAL
 from uoro.learning.kernel.lanes import padded
 from uoro.learning.kernel.optimizers import ADAM, RMSPROP, SGD
-from uoro.learning.kernel.running import Core as Compiled
 from uoro.learning.spec import LearnerSpec, StreamSpec
 
 EPSILON = 1e-8
@@ -244,13 +243,6 @@ class Core:
         advance = kernel.advance_elementwise if self.shape.is_elementwise else kernel.advance
         if not advance(self._f4, self._places, self.shape.sizes):
             self.reset()
-
-    def compiled(self) -> Compiled:
-        """The core as `kernel.running` takes it."""
-        shape = self.shape
-        return Compiled(
-            self._f4, self._places, shape.sizes, shape.rates, shape.seed, self.steps, self.weighing, self.num_resets
-        )
 
     def forget_influence(self) -> None:
         """Cut the credit to the past once; legal at any time, and needed after steps that were not learned."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from uoro.learning.block import Block, Part
 from uoro.learning.kernel import scoring
 
@@ -40,11 +38,6 @@ class Evaluation:
         self.covered = block["evaluation.covered"]
         self.histogram = block["evaluation.histogram"]
         self.anomaly = block["evaluation.anomaly"]
-
-    @property
-    def account(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The arrays that `kernel.running` keeps."""
-        return self.sums, self.covered, self.anomaly
 
     def init(self) -> None:
         """The state before the first observation."""

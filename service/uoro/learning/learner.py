@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -24,10 +24,9 @@ from uoro.learning.categories import CategoryTarget, category_targets
 from uoro.learning.core import Core, CoreShape
 from uoro.learning.encoder import Encoder, num_one_hot
 from uoro.learning.evaluation import Evaluation
-from uoro.learning.fused import Fused, Path, can_fuse
+from uoro.learning.fused import Fused, Path, Run, Table, can_fuse, run_each
 from uoro.learning.kernel.numeric import paths
 from uoro.learning.kernel.rows import NUM_HEAD
-from uoro.learning.kernel.running import Account
 from uoro.learning.kernel.scoring import WINDOW
 from uoro.learning.mixture import Mixture
 from uoro.learning.numbers import num_number_targets
@@ -40,11 +39,16 @@ STATE_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all streams of one spec share: the core's shape and where each part of a block lies."""
+    """What all streams of one spec share: the core's shape and where each part of a block lies.
+
+    Attributes:
+        table: for compiled runs; None where there are none.
+    """
 
     core: CoreShape
     places: np.ndarray
     layout: Layout
+    table: Table | None
 
 
 @lru_cache(maxsize=1024)
@@ -75,7 +79,8 @@ def plan_of(spec_json: str) -> Plan:
             f"the state of such a stream takes {layout.nbytes} bytes, over the limit of "
             f"{limits.MAX_STREAM_STATE_BYTES}; choose a smaller hidden_size, rank, truncation or category size"
         )
-    return Plan(core, core.places(layout), layout)
+    places = core.places(layout)
+    return Plan(core, places, layout, Table(spec, layout, core, places) if can_fuse(spec) else None)
 
 
 class Learner:
@@ -104,12 +109,7 @@ class Learner:
         self.anomalies = Anomalies(block, self.numbers.num)
         self.evaluation = Evaluation(block)
         self.ring = Ring(block, self.encoder)
-        self.fused: Fused | None = None
-        if can_fuse(spec):
-            account = Account(
-                block["learner.seq"], *self.evaluation.account, self.ring.rows, self.ring.pending, self.anomalies.state
-            )
-            self.fused = Fused(self.core.compiled(), self.numbers, account)
+        self.fused = None if plan.table is None else Fused(block, plan.table)
 
     @classmethod
     def new(cls, spec: StreamSpec) -> Self:
@@ -160,24 +160,18 @@ class Learner:
             observations: each fits the spec (`StreamSpec.check`).
             learn: False leaves everything that was learned as it is; the state still advances.
         """
-        rows = np.full((len(observations) + 1, self.ring.rows.shape[1]), np.nan)
-        if self.fused is not None:
-            self._observe_fused(self.fused, observations, rows, learn=learn)
-        else:
-            for row, observation in zip(rows, observations, strict=False):
-                row[:] = self._observe(observation, learn=learn)
-            rows[-1, NUM_HEAD:] = self.ring.pending
-        return Results(self.ring.reader, rows)
+        (results,) = observe_each([(self, observations, learn)])
+        if isinstance(results, Exception):
+            raise results
+        return results
 
-    def _observe_fused(
-        self, fused: Fused, observations: Sequence[Observation], rows: np.ndarray, *, learn: bool
-    ) -> None:
-        values, times, dates = self.encoder.read_numbers(observations)
-        taken = 0
-        while taken < len(observations):
-            taken += fused.run(values[taken:], times[taken:], dates[taken:], rows[taken:], learn=learn)
-            if learn:
-                self._follow_path()
+    def observe_one_by_one(self, observations: Sequence[Observation], *, learn: bool) -> np.ndarray:
+        """`observe_all` call by call, for streams that no compiled run takes; returns the rows."""
+        rows = np.full((len(observations) + 1, self.ring.rows.shape[1]), np.nan)
+        for row, observation in zip(rows, observations, strict=False):
+            row[:] = self._observe(observation, learn=learn)
+        rows[-1, NUM_HEAD:] = self.ring.pending
+        return rows
 
     def _observe(self, observation: Observation, *, learn: bool) -> np.ndarray:
         numbers, categories = self.encoder.read(observation)
@@ -371,9 +365,6 @@ class Learner:
         """Now and then: forecasts of many steps, to be held against what comes, so that intervals ahead are honest."""
         if isinstance(self.numbers, Mixture) and self.numbers.num and self.seq % paths.EVERY == 0:
             ahead = self._copy()
-            if ahead.fused is not None:
-                self.numbers.follow(ahead.fused.look_ahead(paths.LENGTH).means)
-                return
             means = [self.numbers.mean.copy()]
             for _ in range(1, paths.LENGTH):
                 observation = ahead.imagine()
@@ -395,3 +386,37 @@ class Learner:
             elif encoder.category[i] < len(words):
                 values[name] = words[encoder.category[i]]
         return Observation(values, t=pending.next_t, is_calendar=pending.is_calendar)
+
+
+def observe_each(runs: Sequence[tuple[Learner, Sequence[Observation], bool]]) -> list[Results | Exception]:
+    """`Learner.observe_all` for many learners, in one compiled call as far as they take such.
+
+    Args:
+        runs: learner, observations, and whether it learns from them; no learner twice.
+
+    Returns:
+        Of each its results, or what it raised: no learner notices what becomes of another.
+    """
+    found: list[Results | Exception | None] = [None] * len(runs)
+    fused: list[tuple[int, Run]] = []
+    for place, (learner, observations, learn) in enumerate(runs):
+        if learner.fused is not None:
+            fused.append((place, Run(learner.fused, observations, learn)))
+            continue
+        try:
+            rows = learner.observe_one_by_one(observations, learn=learn)
+        except Exception as error:  # noqa: BLE001 - returned
+            found[place] = error
+        else:
+            found[place] = Results(learner.ring.reader, rows)
+    for (place, _), told in zip(fused, _run_each([run for _, run in fused]), strict=True):
+        found[place] = told if isinstance(told, Exception) else Results(runs[place][0].ring.reader, told)
+    return cast("list[Results | Exception]", found)
+
+
+def _run_each(runs: list[Run]) -> list[np.ndarray | Exception]:
+    """`run_each`; where one of several has what cannot be read, which moves nothing, each is tried by itself."""
+    try:
+        return run_each(runs) if runs else []
+    except Exception as error:  # noqa: BLE001 - returned
+        return [error] if len(runs) == 1 else [told for run in runs for told in _run_each([run])]

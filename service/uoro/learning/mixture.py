@@ -7,6 +7,7 @@ an observation. With aggregation "none" it is `alone` that forecasts instead; bo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from uoro.learning.kernel import grid, scoring
 from uoro.learning.kernel.numeric import numbers, paths, recurrent, run
 from uoro.learning.kernel.numeric.aggregation import WEIGHT
 from uoro.learning.kernel.numeric.statistics import LAST, SCALE
+from uoro.learning.kernel.views import Place
 from uoro.learning.numbers import NumberTargets, loss_of, num_number_targets, season_of
 from uoro.learning.scoring import Score
 from uoro.learning.spec import StreamSpec
@@ -46,6 +48,19 @@ class Mixture(NumberTargets):
         return [*parts, *said]
 
     @staticmethod
+    def words(spec: StreamSpec, place_of: Callable[[str], Place]) -> list[int]:
+        """What a compiled run asks a spec's table for, beside the core and the account."""
+        said = dict(zip(run.Said._fields, SAID, strict=True))
+        kind = _kind_of(spec)
+        return [
+            *run.STATE.words(lambda name: place_of(f"numbers.{name}")),
+            *run.SAID.words(lambda name: place_of(said[name])),
+            kind.loss,
+            kind.is_alone,
+            kind.is_rounding,
+        ]
+
+    @staticmethod
     def num_inputs(spec: StreamSpec, num_one_hot: int) -> int:
         """Length I of the core's input; the last `num_one_hot` are for category fields."""
         return recurrent.num_inputs(len(fields_of(spec, "number")), num_number_targets(spec), num_one_hot)
@@ -53,14 +68,12 @@ class Mixture(NumberTargets):
     def __init__(self, spec: StreamSpec, block: Block) -> None:
         self.num = num_number_targets(spec)
         self.fields = fields_of(spec, "number")
-        loss = loss_of(spec)
-        self.is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
         self.season = season_of(spec)
         self.state = numbers.State(*(block[f"numbers.{name}"] for name in numbers.State._fields))
         self.said = run.Said(*(block[name] for name in SAID))
         self.mean, self.lower, self.upper = self.said[:3]
-        # The mean squared error is least at the mean, which need not lie on the values' grid.
-        self.kind = run.Kind(scoring.KINDS[loss], self.is_alone, loss == "huber")
+        self.kind = _kind_of(spec)
+        self.is_alone = self.kind.is_alone
         self.slopes = np.zeros(spec.hidden_size, np.float32)
 
     def init(self) -> None:
@@ -124,3 +137,10 @@ class Mixture(NumberTargets):
     def num_resets(self) -> int:
         """How many models had to begin anew because they were not finite."""
         return int(self.state.counts[numbers.RESETS])
+
+
+def _kind_of(spec: StreamSpec) -> run.Kind:
+    loss = loss_of(spec)
+    is_alone = sum(field.role == "target" for field in spec.fields.values()) == 1
+    # The mean squared error is least at the mean, which need not lie on the values' grid.
+    return run.Kind(scoring.KINDS[loss], is_alone, loss == "huber")

@@ -96,6 +96,10 @@ class Results(Sequence[Result]):
         i = index % len(self)
         return self._reader.result(self.rows[i], self.rows[i + 1, NUM_HEAD:])
 
+    def part(self, first: int, num: int) -> Results:
+        """So many of them in a row."""
+        return Results(self._reader, self.rows[first : first + num + 1])
+
     @property
     def losses(self) -> np.ndarray:
         """(N,) loss of each observation's prediction, NaN where there was none."""

@@ -54,7 +54,7 @@ def padded(num: int) -> int:
     return -(-num // N) * N
 
 
-def _spoken(function: Callable[..., Any]) -> Callable[..., Any]:
+def spoken(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of compiled code whose code is given as LLVM's own."""
     return cast("Callable[..., Any]", intrinsic(function))
 
@@ -84,7 +84,7 @@ def _place(builder: Any, here: Any, at: Any, kind: Any) -> Any:
     return builder.bitcast(builder.gep(start, [at]), kind.as_pointer())
 
 
-@_spoken
+@spoken
 def address(_typing: Any, array: Any) -> Any:
     """Where an array's first element lies."""
 
@@ -95,7 +95,7 @@ def address(_typing: Any, array: Any) -> Any:
     return types.uintp(array), code
 
 
-@_spoken
+@spoken
 def load(_typing: Any, here: Any, at: Any) -> Any:
     """The eight from `at`."""
 
@@ -105,7 +105,7 @@ def load(_typing: Any, here: Any, at: Any) -> Any:
     return lanes(types.uintp, types.uintp), code
 
 
-@_spoken
+@spoken
 def store(_typing: Any, here: Any, at: Any, values: Any) -> Any:
     """The eight from `at` become values."""
 
@@ -116,7 +116,7 @@ def store(_typing: Any, here: Any, at: Any, values: Any) -> Any:
     return types.void(types.uintp, types.uintp, lanes), code
 
 
-@_spoken
+@spoken
 def spread(_typing: Any, here: Any, at: Any) -> Any:
     """Eight times the one at `at`."""
 
@@ -131,7 +131,7 @@ def _repeated(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(cgutils.int32_t, N), [0] * N))
 
 
-@_spoken
+@spoken
 def splat(_typing: Any, x: Any) -> Any:
     """Eight times x."""
 
@@ -141,7 +141,7 @@ def splat(_typing: Any, x: Any) -> Any:
     return lanes(types.float32), code
 
 
-@_spoken
+@spoken
 def sqrt(_typing: Any, values: Any) -> Any:
     """The square roots."""
 
@@ -153,7 +153,7 @@ def sqrt(_typing: Any, values: Any) -> Any:
     return lanes(lanes), code
 
 
-@_spoken
+@spoken
 def total(_typing: Any, values: Any) -> Any:
     """((v0 + v4) + (v2 + v6)) + ((v1 + v5) + (v3 + v7))."""
 

@@ -1,16 +1,25 @@
-"""What a compiled run over observations shares, whoever forecasts: the core's views, the account, a row's judgement."""
+"""What a compiled run over observations shares, whoever forecasts: the core's views, the account, a row's judgement.
+
+A call is a row of words: the addresses of the block and of the spec's table, whether the stream learns, whether the
+call is over, and where the observations lie. A table begins with the words of what is shared (`table`); the words of
+whoever forecasts follow from `NUM_WORDS` on.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import uintp as U
 
 from uoro.learning.kernel import anomaly, scoring
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel.jit import jit
+from uoro.learning.kernel.lanes import address
 from uoro.learning.kernel.rows import ANOMALY, BASELINE_LOSS, FLAGS, HAS_PREDICTION, IS_CALENDAR, LOSS, NUM_HEAD, SEQ, T
+from uoro.learning.kernel.views import Array, Place, Views, arrays_of, word
 
 
 class Core(NamedTuple):
@@ -36,6 +45,144 @@ class Account(NamedTuple):
     rows: np.ndarray
     pending: np.ndarray
     anomalies: anomaly.State
+
+
+class _Moving(NamedTuple):
+    """What of the core and the account lies in a block; the whole of it, as words and as float32."""
+
+    words: np.ndarray
+    f4: np.ndarray
+    steps: np.ndarray
+    weighing: np.ndarray
+    num_resets: np.ndarray
+    seq: np.ndarray
+    sums: np.ndarray
+    covered: np.ndarray
+    newest_anomaly: np.ndarray
+    rows: np.ndarray
+    pending: np.ndarray
+
+
+class _Fixed(NamedTuple):
+    """What of the core lies in a spec's table itself, behind the words."""
+
+    places: np.ndarray
+    sizes: np.ndarray
+    rates: np.ndarray
+
+
+class Given(NamedTuple):
+    """Observations and room for their rows.
+
+    values (N, F) at times (N,), NaN where none; dates (N,), not 0 where the time is one; out (N + 1, width).
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    dates: np.ndarray
+    out: np.ndarray
+
+
+MOVING = Views(
+    _Moving,
+    {
+        "words": Array(1, "i8"),
+        "f4": Array(1, "f4"),
+        "steps": Array(1, "i8"),
+        "weighing": Array(1),
+        "num_resets": Array(1, "i8"),
+        "seq": Array(1, "i8"),
+        "sums": Array(2),
+        "covered": Array(2),
+        "newest_anomaly": Array(1),
+        "rows": Array(2),
+        "pending": Array(1),
+    },
+)
+FIXED = Views(_Fixed, {"places": Array(2, "i8"), "sizes": Array(1, "i8"), "rates": Array(1)})
+ANOMALIES = Views(anomaly.State, arrays_of({its.name[8:]: (its.shape, its.dtype) for its in anomaly.parts(1)}))
+GIVEN = Views(Given, {"values": Array(2), "times": Array(1), "dates": Array(1), "out": Array(2)})
+NAMES = {
+    "steps": "core.steps",
+    "weighing": "core.weighing",
+    "num_resets": "core.num_resets",
+    "seq": "learner.seq",
+    "sums": "evaluation.sums",
+    "covered": "evaluation.covered",
+    "newest_anomaly": "evaluation.anomaly",
+    "rows": "ring.rows",
+    "pending": "ring.pending",
+}
+"""What lies in a block, by the names of its parts there."""
+
+BLOCK, TABLE, IS_LEARNING, IS_OVER, GIVEN_AT = range(5)
+"""Words of a call; from the last on, those of `GIVEN`, counted from address 0."""
+CALL_WORDS = GIVEN_AT + GIVEN.num_words
+
+_SEED = 0
+_MOVING_AT = 1
+_FIXED_AT = _MOVING_AT + MOVING.num_words
+_ANOMALIES_AT = _FIXED_AT + FIXED.num_words
+NUM_WORDS = _ANOMALIES_AT + ANOMALIES.num_words
+
+_take_moving, _take_fixed, _take_anomalies, _take_given = MOVING.take, FIXED.take, ANOMALIES.take, GIVEN.take
+
+
+def table(
+    place_of: Callable[[str], Place],
+    num_bytes: int,
+    seed: int,
+    fixed: Sequence[np.ndarray],
+    also: Sequence[int],
+) -> np.ndarray:
+    """The table of a spec: where the parts of its blocks lie.
+
+    Args:
+        place_of: a part's place, by its name.
+        num_bytes: of a block.
+        seed: of the streams.
+        fixed: the core's places, sizes and rates.
+        also: words of whoever forecasts.
+    """
+    first = 8 * (NUM_WORDS + len(also))
+    places: dict[str, Place] = {"words": (0, (num_bytes // 8,), "i8"), "f4": (0, (num_bytes // 4,), "f4")}
+    for name, array in zip(_Fixed._fields, fixed, strict=True):
+        places[name] = (first, array.shape, array.dtype.str)
+        first += array.nbytes
+    words = [seed]
+    words += MOVING.words(lambda name: places[name] if name in places else place_of(NAMES[name]))
+    words += FIXED.words(places.__getitem__)
+    words += ANOMALIES.words(lambda name: place_of(f"anomaly.{name}"))
+    return np.concatenate([np.array([*words, *also], np.int64), *(array.reshape(-1).view(np.int64) for array in fixed)])
+
+
+@jit
+def parts_at(block, place):
+    """The core and the account of the block at an address, whose spec's table is at another."""
+    m, f = _take_moving(block, place, _MOVING_AT), _take_fixed(place, place, _FIXED_AT)
+    seed = word(place, _SEED)
+    anomalies = _take_anomalies(block, place, _ANOMALIES_AT)
+    return (
+        Core(m.f4, f.places, f.sizes, f.rates, seed, m.steps, m.weighing, m.num_resets),
+        Account(m.seq, m.sums, m.covered, m.newest_anomaly, m.rows, m.pending, anomalies),
+    )
+
+
+@jit
+def given_in(call):
+    """The observations that a call's words name."""
+    return _take_given(U(0), address(call), GIVEN_AT)
+
+
+@jit
+def copied(block, place):
+    """A copy of the block at an address, aligned as one, in an array that must be kept, and the copy's address."""
+    words = _take_moving(block, place, _MOVING_AT).words
+    room = np.empty(words.size + 8, np.int64)
+    first = -address(room) % U(64)
+    start = np.int64(first // U(8))
+    room[start : start + words.size] = words
+    return room, address(room) + first
 
 
 @jit

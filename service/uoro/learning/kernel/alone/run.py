@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import uintp as U
 
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel import running
@@ -13,6 +14,7 @@ from uoro.learning.kernel.alone import forecast as fc
 from uoro.learning.kernel.jit import jit
 from uoro.learning.kernel.numeric import seasons, statistics
 from uoro.learning.kernel.rows import NUM_HEAD
+from uoro.learning.kernel.views import Views, arrays_of, word
 
 
 class Kind(NamedTuple):
@@ -23,12 +25,37 @@ class Kind(NamedTuple):
     season: int
 
 
-@jit
-def run(core, state, account, kind, values, times, dates, is_learning, out):
-    """Judge, learn, predict, for values (N, F) at times (N,), NaN where none, dates (N,) saying which are dates.
+STATE = Views(fc.State, arrays_of(fc.shapes(1, 1, has_season=True)))
 
-    out (N + 1, width) gets a row each, and the last of it the prediction for the next.
-    """
+_STATE_AT = running.NUM_WORDS
+_KIND_AT = _STATE_AT + STATE.num_words
+
+_take_state = STATE.take
+
+
+@jit
+def forecaster_at(block, table):
+    """The state and the kind of the block at an address; its table is at another."""
+    kind = Kind(word(table, _KIND_AT), word(table, _KIND_AT + 1) != 0, word(table, _KIND_AT + 2))
+    return _take_state(block, table, _STATE_AT), kind
+
+
+@jit
+def run_each(calls):
+    """Runs of streams, each a row of `running`'s words, one after the other."""
+    for i in range(calls.shape[0]):
+        call = calls[i]
+        given = running.given_in(call)
+        run(U(call[running.BLOCK]), U(call[running.TABLE]), given, call[running.IS_LEARNING] != 0)
+        call[running.IS_OVER] = 1
+
+
+@jit
+def run(block, table, given, is_learning):
+    """Judge, learn, predict, for what is given; its last row gets the prediction for the next observation."""
+    core, account = running.parts_at(block, table)
+    state, kind = forecaster_at(block, table)
+    values, times, dates, out = given.values, given.times, given.dates, given.out
     num_targets, num_outputs = state.mean.size, core.sizes[kernel.NUM_OUTPUTS]
     room, ahead, slopes = np.empty((3, num_targets)), np.empty(num_targets), np.empty(num_outputs)
     slope, nothing = np.empty(num_outputs, np.float32), np.zeros(core.sizes[kernel.NUM_UNITS], np.float32)
@@ -36,8 +63,9 @@ def run(core, state, account, kind, values, times, dates, is_learning, out):
     last, scale = state.stats[:, statistics.LAST], state.stats[:, statistics.SCALE]
     num = values.shape[0]
     for n in range(num):
-        row = running.begin(account, times[n], dates[n])
-        date = times[n] if dates[n] else np.nan
+        is_date = dates[n] != 0.0
+        row = running.begin(account, times[n], is_date)
+        date = times[n] if is_date else np.nan
         running.judge(
             row, account, kind.loss, kind.is_alone, values[n], date, state.mean, state.lower, state.upper, last, scale,
             room,
@@ -54,7 +82,7 @@ def run(core, state, account, kind, values, times, dates, is_learning, out):
             fc.learn(state, values[n])
         out[n] = row
         account.seq[0] = seq
-        advance(core, state, kind, values[n], times[n], dates[n], is_learning, ahead)
+        advance(core, state, kind, values[n], times[n], is_date, is_learning, ahead)
         running.propose(state.mean, state.lower, state.upper, account.pending)
     out[num, NUM_HEAD:] = account.pending
 
@@ -69,11 +97,13 @@ def advance(core, state, kind, values, t, is_calendar, is_learning, ahead):
 
 
 @jit
-def look_ahead(core, state, kind, means, lowers, uppers):
-    """Go on from the pending forecast as if each forecast came true, without learning; it ruins the state.
+def look_ahead(block, table, means, lowers, uppers):
+    """Go on from the pending forecast as if each forecast came true, without learning; it ruins the block.
 
     means, lowers, uppers (L, T) get what is said for the next observation, the one after it, and so on.
     """
+    core, _ = running.parts_at(block, table)
+    state, kind = forecaster_at(block, table)
     num_targets, num_fields = state.mean.size, state.stats.shape[0]
     values, ahead = np.empty(num_fields), np.empty(num_targets)
     for step in range(means.shape[0]):

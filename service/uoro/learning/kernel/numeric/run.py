@@ -10,12 +10,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import uintp as U
 
 from uoro.learning.kernel import core as kernel
 from uoro.learning.kernel import grid, running
 from uoro.learning.kernel.jit import jit
 from uoro.learning.kernel.numeric import numbers, paths, seasons, statistics
 from uoro.learning.kernel.rows import NUM_HEAD
+from uoro.learning.kernel.views import Array, Views, arrays_of, word
 
 
 class Said(NamedTuple):
@@ -37,20 +39,47 @@ class Kind(NamedTuple):
     is_rounding: bool
 
 
-@jit
-def run(core, state, said, account, kind, values, times, dates, is_learning, out):
-    """Judge, learn, predict, for values (N, F) at times (N,), NaN where none, dates (N,) saying which are dates.
+STATE = Views(numbers.State, arrays_of(numbers.shapes(1, 1, 1)))
+SAID = Views(Said, {name: Array(1, "i8" if name == "decimals" else "f8") for name in Said._fields})
 
-    out (N + 1, width) gets a row each, and the last of it the prediction for the next. Returns how many were taken:
-    fewer than N where a path of forecasts is to be followed from here (`paths`), and then the call is to be repeated.
-    """
+_STATE_AT = running.NUM_WORDS
+_SAID_AT = _STATE_AT + STATE.num_words
+_KIND_AT = _SAID_AT + SAID.num_words
+
+_take_state, _take_said = STATE.take, SAID.take
+
+
+@jit
+def forecaster_at(block, table):
+    """The numbers' state, the pending forecast and the kind of the block at an address; its table is at another."""
+    kind = Kind(word(table, _KIND_AT), word(table, _KIND_AT + 1) != 0, word(table, _KIND_AT + 2) != 0)
+    return _take_state(block, table, _STATE_AT), _take_said(block, table, _SAID_AT), kind
+
+
+@jit
+def run_each(calls):
+    """Runs of streams, each a row of `running`'s words, one after the other."""
+    for i in range(calls.shape[0]):
+        call = calls[i]
+        given = running.given_in(call)
+        run(U(call[running.BLOCK]), U(call[running.TABLE]), given, call[running.IS_LEARNING] != 0)
+        call[running.IS_OVER] = 1
+
+
+@jit
+def run(block, table, given, is_learning):
+    """Judge, learn, predict, for what is given; its last row gets the prediction for the next observation."""
+    core, account = running.parts_at(block, table)
+    state, said, kind = forecaster_at(block, table)
+    values, times, dates, out = given.values, given.times, given.dates, given.out
     room = np.empty((3, said.mean.size))
     slopes = np.empty(core.sizes[kernel.NUM_UNITS], np.float32)
     last, scale = state.stats[:, statistics.LAST], state.stats[:, statistics.SCALE]
-    taken = 0
-    for n in range(values.shape[0]):
-        row = running.begin(account, times[n], dates[n])
-        date = times[n] if dates[n] else np.nan
+    num = values.shape[0]
+    for n in range(num):
+        is_date = dates[n] != 0.0
+        row = running.begin(account, times[n], is_date)
+        date = times[n] if is_date else np.nan
         running.judge(
             row, account, kind.loss, kind.is_alone, values[n], date, said.mean, said.lower, said.upper, last, scale,
             room,
@@ -60,13 +89,22 @@ def run(core, state, said, account, kind, values, times, dates, is_learning, out
             learn(core, state, said, kind, values[n], slopes)
         out[n] = row
         account.seq[0] = seq
-        advance(core, state, said, kind, values[n], times[n], dates[n], is_learning)
+        advance(core, state, said, kind, values[n], times[n], is_date, is_learning)
         running.propose(said.mean, said.lower, said.upper, account.pending)
-        taken = n + 1
         if is_learning and seq % paths.EVERY == 0:
-            break
-    out[taken, NUM_HEAD:] = account.pending
-    return taken
+            _follow(block, table, state)
+    out[num, NUM_HEAD:] = account.pending
+
+
+@jit
+def _follow(block, table, state):
+    """Forecasts of many steps, on a copy of the block, to be held against what comes."""
+    room, copy = running.copied(block, table)
+    num_targets = state.bounds.shape[0]
+    means, lowers = np.empty((paths.LENGTH, num_targets)), np.empty((paths.LENGTH, num_targets))
+    look_ahead(copy, table, means, lowers, np.empty_like(lowers))
+    paths.start(state.path, state.path_width, state.path_age, means, 0.5 * (state.bounds[:, 1] - state.bounds[:, 0]))
+    room[0] = 0  # until here the copy is in use
 
 
 @jit
@@ -105,11 +143,13 @@ def forecast(state, said, kind, hidden):
 
 
 @jit
-def look_ahead(core, state, said, kind, means, lowers, uppers):
-    """Go on from the pending forecast as if each forecast came true, without learning; it ruins the state.
+def look_ahead(block, table, means, lowers, uppers):
+    """Go on from the pending forecast as if each forecast came true, without learning; it ruins the block.
 
     means, lowers, uppers (L, T) get what is said for the next observation, the one after it, and so on.
     """
+    core, _ = running.parts_at(block, table)
+    state, said, kind = forecaster_at(block, table)
     num_targets, num_fields = said.mean.size, state.stats.shape[0]
     values = np.empty(num_fields)
     for step in range(means.shape[0]):
