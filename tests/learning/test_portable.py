@@ -104,6 +104,11 @@ def test_round_trip_is_exact(num: int, options: dict[str, Any]) -> None:
     assert one.dump() == other.dump()
 
 
+def test_a_model_has_one_file() -> None:
+    """The same model gives the same bytes, each time: files can be compared, and kept once."""
+    assert len({to_safetensors(model_of()) for _ in range(10)}) == 1
+
+
 def test_file_describes_itself() -> None:
     """Any safetensors reader sees what it is, and each part of the model by name."""
     file = to_safetensors(model_of())

@@ -47,7 +47,7 @@ def to_safetensors(model: Model) -> bytes:
     }
     metadata["crc32"] = checksum(metadata, model.state)
     # An empty part has no bytes to carry.
-    return save({name: view for name, view in block.views.items() if view.size}, metadata)
+    return _in_order(save({name: view for name, view in block.views.items() if view.size}, metadata))
 
 
 def from_safetensors(file: bytes) -> Model:
@@ -62,6 +62,14 @@ def checksum(metadata: dict[str, str], state: bytes) -> str:
     """CRC-32 of everything but itself, in hexadecimal."""
     told = json.dumps({key: value for key, value in metadata.items() if key != "crc32"}, sort_keys=True)
     return f"{zlib.crc32(state, zlib.crc32(told.encode())):08x}"
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same file with its header's members in order: the library writes them as chance has it."""
+    (length,) = struct.unpack("<Q", file[:8])
+    header = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors stay aligned
+    return struct.pack("<Q", len(header)) + header + file[8 + length :]
 
 
 def _read(file: bytes) -> Model:
