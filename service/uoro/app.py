@@ -78,6 +78,7 @@ def serve(settings: Settings) -> int:
             keyring=keyring,
             is_metrics_open=settings.metrics_without_key,
             cors_origins=settings.origins(),
+            series=settings.series(),
         )
         server = uvicorn.Server(_config(_Lifespan(app, engine), settings))
         host, port = listening.getsockname()[:2]

@@ -68,6 +68,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", f"{_STREAM}/snapshots"): READ,
     ("GET", f"{_STREAM}/export"): READ,
     ("POST", "/v1/observations"): WRITE,
+    ("POST", "/api/v1/write"): WRITE,
     ("POST", f"{_STREAM}/observations"): WRITE,
     ("PUT", _STREAM): _write("create_stream"),
     ("POST", f"{_STREAM}/freeze"): _write("freeze_stream"),

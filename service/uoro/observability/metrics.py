@@ -46,6 +46,9 @@ REFUSALS: tuple[type[errors.UoroError], ...] = (
 )
 """What can keep an observation out: counted from zero, so that a rate sees the first one."""
 
+INGESTED = ("learned", "missing", "duplicate", "stale", "left_out", "refused")
+"""What becomes of a sample that is written remotely, counted from zero too."""
+
 DOOR_REFUSALS = ("unauthorized", "forbidden", "rate_limited", "foreign_origin")
 """Codes of refusals at the door, counted from zero too."""
 
@@ -81,6 +84,7 @@ class PrometheusMeter(Collector):
         self._snapshots = 0
         self._rejected = {error.code: 0 for error in REFUSALS}
         self._refused = dict.fromkeys(DOOR_REFUSALS, 0)
+        self._ingested = dict.fromkeys(INGESTED, 0)
         self._requests: dict[tuple[str, str, str], Histogram] = {}
         self._step = Histogram(STEP_SECONDS)
         self._batch = Histogram(BATCH_SIZES)
@@ -159,6 +163,11 @@ class PrometheusMeter(Collector):
         with self._lock:
             self._rejected[code] = self._rejected.get(code, 0) + num
 
+    def ingested(self, outcome: str, num: int) -> None:
+        """So many samples of a remote write came to this end."""
+        with self._lock:
+            self._ingested[outcome] = self._ingested.get(outcome, 0) + num
+
     def refused(self, code: str) -> None:
         """A request or a websocket was refused at the door."""
         with self._lock:
@@ -210,6 +219,12 @@ class PrometheusMeter(Collector):
         for code, num in self._refused.items():
             refused.add_metric((code,), num)
         yield refused
+        ingested = CounterMetricFamily(
+            "uoro_remote_write_samples", "Samples of remote writes, by what became of them.", labels=("outcome",)
+        )
+        for outcome, num in self._ingested.items():
+            ingested.add_metric((outcome,), num)
+        yield ingested
         for name, text, num in (
             ("uoro_observations", "Observations applied.", self._observations),
             ("uoro_replayed_observations", "Observations replayed by recoveries.", self._replayed),
