@@ -7,6 +7,7 @@ from importlib.metadata import version as version_of
 import typer
 
 from uoro.cli.doctor import DOCTOR_HELP, doctor
+from uoro.cli.ingest import ingest
 from uoro.cli.keys import keys
 from uoro.cli.models import EXPORT_HELP, IMPORT_HELP, export_model, import_model
 from uoro.cli.replay import REPLAY_HELP, replay
@@ -32,6 +33,7 @@ application.command("serve", help=settings_help())(serve)
 application.command("replay", help=REPLAY_HELP)(replay)
 application.command("export", help=EXPORT_HELP)(export_model)
 application.command("import", help=IMPORT_HELP)(import_model)
+application.add_typer(ingest)
 application.add_typer(keys)
 application.command("doctor", help=DOCTOR_HELP)(doctor)
 application.command("version")(version)
