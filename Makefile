@@ -11,7 +11,7 @@ PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
 SYSTEM_PACKAGES := redis-server prometheus chromium
 
-.PHONY: help setup run demo pictures test lint system-packages bench campaign newcomer clean
+.PHONY: help setup run demo pictures test lint system-packages bench campaign newcomer wire clean
 
 help:
 	@echo 'make run       serve on http://127.0.0.1:8000, data kept under ./data'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test      format, lint, types, layers, then every test'
 	@echo 'make lint      the same without the tests'
 	@echo 'make bench     one table of measured ratios'
+	@echo 'make wire      make the code of the remote write messages anew'
 	@echo 'make campaign  the long fault campaigns: kills of the server and of Redis under load'
 	@echo 'make newcomer  the way of a newcomer in a fresh clone, each step timed'
 	@echo 'make clean     remove the environment and every cache (./data stays)'
@@ -73,6 +74,12 @@ system-packages:
 	    || { $$apt update >/dev/null 2>&1; $$apt install --yes --no-install-recommends $$package >/dev/null 2>&1; } \
 	    || echo "could not install $$package: the tests that need it will skip"; \
 	done
+
+# The code of Prometheus' messages, made anew from the .proto files; protoc comes in an environment of its own.
+wire:
+	$(BIN)/python -m venv --clear build/protoc
+	build/protoc/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.85.1
+	cd service && ../build/protoc/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. uoro/ingest/wire/*.proto
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py --markdown docs/benchmarks.md --json docs/results/benchmarks.json

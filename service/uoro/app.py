@@ -80,6 +80,7 @@ def serve(settings: Settings) -> int:
             keyring=keyring,
             is_metrics_open=settings.metrics_without_key,
             cors_origins=settings.origins(),
+            series=settings.series(),
         )
         guard = Guard(Allowance(max_connections=_room(settings)), meter)
         server = web_server(_Lifespan(app, engine), guard, settings.log_level)

@@ -130,11 +130,14 @@ class Run(msgspec.Struct, frozen=True):
 
     Attributes:
         places: where in the request each of them stood, ascending.
+        after: the place in the stream that the run was made to follow. If the stream is anywhere else the whole run is
+            refused; None follows wherever it is.
     """
 
     stream: str
     observations: list[Observation]
     places: Sequence[int]
+    after: int | None = None
 
 
 class Observed(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from uoro.errors import InvalidSettings
+from uoro.ingest.naming import DEFAULT_TEMPLATE, Naming, SeriesRules
 from uoro.limits import Limits
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
@@ -83,6 +84,15 @@ class Settings(BaseSettings):
         le=256,
         description="threads that apply observations; unset: one fewer than the machine has cores",
     )
+    remote_write_stream: str = Field(
+        DEFAULT_TEMPLATE,
+        description="the stream of a series that Prometheus writes: {label} stands for a label's value, {*} for all "
+        "labels that are not named",
+    )
+    remote_write_metrics: str = Field(
+        ".*", description="which metrics that Prometheus writes are learned from: a regular expression of whole names"
+    )
+    remote_write_rates: bool = Field(True, description="counters that Prometheus writes become rates per second")
     stream_metrics_max: int = Field(200, ge=0, description="streams that have metrics of their own")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level logged; the audit log is written at all"
@@ -103,6 +113,7 @@ class Settings(BaseSettings):
                 f"UORO_HOST={settings.host} would serve everyone without a key; listen on 127.0.0.1, make keys "
                 "(uoro keys create) and set UORO_API_KEYS_FILE, or set UORO_ALLOW_ANONYMOUS=true if that is meant."
             )
+        settings.series()
         for origin in settings.origins():
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise InvalidSettings(
@@ -113,6 +124,18 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may call."""
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+
+    def series(self) -> SeriesRules:
+        """What becomes of the series that Prometheus writes. Raises InvalidSettings."""
+        try:
+            naming = Naming(self.remote_write_stream)
+        except ValueError as error:
+            raise InvalidSettings(f"UORO_REMOTE_WRITE_STREAM is not usable: {error}.") from error
+        try:
+            taken = re.compile(self.remote_write_metrics)
+        except re.error as error:
+            raise InvalidSettings(f"UORO_REMOTE_WRITE_METRICS is not usable: {error}.") from error
+        return SeriesRules(naming, taken, self.remote_write_rates)
 
     def limits(self) -> Limits:
         """The limits that this deployment moves."""

@@ -15,6 +15,7 @@ CALLS = {
     ("delete", "/v1/streams/{stream}"): ("deleteStream", {204, 404}),
     ("post", "/v1/streams/{stream}/observations"): ("observe", {200, 400, 409, 413, 415, 422, 429, 503}),
     ("post", "/v1/observations"): ("observeStreams", {200, 400, 413, 415, 422, 429, 503}),
+    ("post", "/api/v1/write"): ("remoteWrite", {204, 400, 413, 415, 429, 503}),
     ("get", "/v1/streams/{stream}/prediction"): ("predict", {200}),
     ("get", "/v1/streams/{stream}/metrics"): ("streamMetrics", {200}),
     ("get", "/v1/streams/{stream}/results"): ("recentResults", {200}),

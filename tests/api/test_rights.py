@@ -31,7 +31,8 @@ NEEDED = {
     "listSnapshots": READ, "exportModel": READ,
     "forecastsOver": READ, "forecastsAt": READ, "forecastSeries": READ, "forecastLabels": READ,
     "forecastLabelValues": READ, "forecastBuild": READ,
-    "observe": WRITE, "observeStreams": WRITE, "createStream": WRITE, "freezeStream": WRITE, "unfreezeStream": WRITE,
+    "observe": WRITE, "observeStreams": WRITE, "remoteWrite": WRITE,
+    "createStream": WRITE, "freezeStream": WRITE, "unfreezeStream": WRITE,
     "saveSnapshot": WRITE, "cloneStream": WRITE,
     "deleteStream": ADMIN, "restoreSnapshot": ADMIN, "importModel": ADMIN,
 }  # fmt: skip
@@ -122,6 +123,7 @@ def request_of(call: Call, stream: str, model: bytes) -> tuple[str, dict[str, An
         "createStream": {"json": {"spec": SMALL}},
         "observe": {"json": {"x": {"v": 2}}},
         "observeStreams": {"json": [{"stream": stream, "x": {"v": 2}}]},
+        "remoteWrite": {"content": b"\x00"},  # an empty message
         "saveSnapshot": {"json": {"name": "kept"}},
         "cloneStream": {"json": {"to": f"{PREFIX}clone{next(_numbers)}"}},
         "importModel": {"content": model, "params": {"replace": "true"}},

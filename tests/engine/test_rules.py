@@ -12,7 +12,7 @@ from engine_ground import SMALL, request, submissions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uoro.domain import Observation, Observed
+from uoro.domain import Observation, Observed, Run
 from uoro.engine.catalog import Catalog, Draft, Known
 from uoro.engine.entries import Create, Learn, decode, encode
 from uoro.engine.operations import CreateRequest, DeleteRequest, ObserveRequest, Operation
@@ -167,6 +167,33 @@ def test_a_misfit_takes_no_seq_and_its_neighbours_are_learned() -> None:
     entry = made.entries[0]
     assert isinstance(entry, Learn)
     assert (entry.first_seq, [o.x["v"] for o in entry.observations]) == (1, [1.0, 2.0])
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
+def test_a_run_that_says_what_it_follows_is_taken_there_or_not_at_all(last: int, after: int, num: int) -> None:
+    """At its place all of it, and the next such run behind it; anywhere else nothing, with the place to go to."""
+    observations = [Observation({"v": 1.0})] * num
+    runs = [Run("s", observations, range(num), after), Run("s", observations, range(num, 2 * num), after + num)]
+    answer = plan(catalog(s=known(last)), ObserveRequest(runs)).answers[0]
+    if after == last:
+        assert [(its.first_seq, its.last_seq) for its in answer.outcomes.learned] == [
+            (last + 1, last + num), (last + num + 1, last + 2 * num),
+        ]  # fmt: skip
+        assert answer.outcomes.errors == {}
+    elif after + num == last:
+        assert [(its.first_seq, its.last_seq) for its in answer.outcomes.learned] == [(last + 1, last + num)]
+        assert set(answer.outcomes.errors) == set(range(num))
+    else:
+        assert answer.outcomes.learned == []
+        told = [(type(error), getattr(error, "expected_seq", None)) for error in answer.outcomes.errors.values()]
+        assert told == [(OutOfSequence, last + 1)] * (2 * num)
+
+
+def test_a_run_that_says_what_it_follows_creates_nothing() -> None:
+    """Not even at the beginning: who made it knew of a stream, which is gone."""
+    made = plan(catalog(), ObserveRequest([Run("s", [Observation({"v": 1.0})], (0,), 0)]))
+    assert made.entries == []
+    assert [type(error) for error in made.answers[0].outcomes.errors.values()] == [UnknownStream]
 
 
 def test_unknown_streams_are_created_only_where_allowed_and_only_from_the_first_seq() -> None:

@@ -44,6 +44,7 @@ PLAIN_HISTOGRAMS = {
 }
 LABELLED = {
     "uoro_observations_rejected_total": "counter",
+    "uoro_remote_write_samples_total": "counter",
     "uoro_requests_refused_total": "counter",
     "uoro_connections_cut_total": "counter",
     "uoro_streams": "gauge",
@@ -127,6 +128,8 @@ def test_events_are_counted(event: Build) -> None:
     told.appended(0.002)
     told.rejected("overloaded", 7)
     told.rejected("a_new_code", 1)
+    told.ingested("learned", 5)
+    told.ingested("a_new_end", 1)
     told.refused("unauthorized")
     told.connections(5)
     told.cut("stalled")
@@ -153,6 +156,8 @@ def test_events_are_counted(event: Build) -> None:
             "uoro_log_append_duration_seconds_sum": 0.002,
             ("uoro_observations_rejected_total", "overloaded"): 7,
             ("uoro_observations_rejected_total", "a_new_code"): 1,
+            ("uoro_remote_write_samples_total", "learned"): 5,
+            ("uoro_remote_write_samples_total", "a_new_end"): 1,
             ("uoro_requests_refused_total", "unauthorized"): 1,
             ("uoro_connections_cut_total", "stalled"): 1,
             "uoro_connections": 5,

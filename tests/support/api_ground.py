@@ -38,6 +38,7 @@ class CountingMeter:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int]] = []
         self.refusals: Counter[str] = Counter()
+        self.ingested_samples: Counter[str] = Counter()
         self.refused_at_door: Counter[str] = Counter()
 
     def scrape(self) -> bytes:
@@ -52,6 +53,9 @@ class CountingMeter:
 
     def measured(self, stream: str, metrics: Metrics) -> None:
         pass
+
+    def ingested(self, outcome: str, num: int) -> None:
+        self.ingested_samples[outcome] += num
 
     def rejected(self, code: str, num: int) -> None:
         self.refusals[code] += num

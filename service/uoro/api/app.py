@@ -29,14 +29,18 @@ from uoro.api.operations import Operations
 from uoro.api.origins import Origins, sharing
 from uoro.api.ports import Engine, RequestMeter
 from uoro.api.problems import detail_of, of_status, problem_response, response_of, status_of
+from uoro.api.receiving import Receiver
+from uoro.api.remote_write import RemoteWrite
 from uoro.api.rights import without_rights
 from uoro.api.scope import REQUEST_ID_KEY
+from uoro.api.series import Book
 from uoro.api.shortcut import Shortcut
 from uoro.api.sockets import Sockets
 from uoro.api.streams import Streams
 from uoro.api.tickets import Ticketing, Tickets
 from uoro.api.views import confining
 from uoro.errors import UoroError
+from uoro.ingest.naming import SeriesRules
 from uoro.limits import Limits
 
 
@@ -56,6 +60,7 @@ def create_app(
     keyring: Keyring | None = None,
     is_metrics_open: bool = False,
     cors_origins: tuple[str, ...] = (),
+    series: SeriesRules | None = None,
     has_shortcut: bool = True,
 ) -> ASGIApp:
     """The application that serves an engine; without a keyring everyone may call.
@@ -87,11 +92,14 @@ def create_app(
     )
     app.router.route_class = _Route
     observing = Observing(engine_for, limits, meter)
+    series = series or SeriesRules()
+    receiver = Receiver(Book(series.naming, series.is_rating), series.taken, meter)
     assets = Assets()
     for part in (
         Operations(engine, meter, keyring),
         Streams(engine_for),
         observing,
+        RemoteWrite(engine_for, limits, meter, receiver),
         Models(engine_for),
         Forecasts(engine_for, version),
         Ticketing(tickets),

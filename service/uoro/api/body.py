@@ -1,4 +1,4 @@
-"""Reading a request's body: bounded in bytes and in time, uncompressed, whole or not at all."""
+"""Reading a request's body: bounded in bytes and in time, whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ async def read_body(
     request: Request,
     max_bytes: int,
     *,
+    packed: str | None = None,
     chunk_timeout_s: float = CHUNK_TIMEOUT_S,
     body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> bytes:
-    """The whole body. The two times bound the wait for each chunk and for all of them.
+    """The whole body, as it came. The two times bound the wait for each chunk and for all of them.
+
+    `packed` names the one Content-Encoding that it must have, or be silent about; without it, none.
 
     Raises BodyTooLarge, BodyTimeout, UnsupportedEncoding; ClientDisconnect if the client left midway.
     """
     encoding = header(request, b"content-encoding").strip().lower()
-    if encoding not in {"", "identity"}:
+    if packed is None and encoding not in {"", "identity"}:
         raise UnsupportedEncoding("the body must not be compressed; send it without a Content-Encoding")
+    if packed is not None and encoding not in {"", packed}:
+        raise UnsupportedEncoding(f"the body must be compressed with {packed}")
     announced = header(request, b"content-length")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > max_bytes:
         raise BodyTooLarge(f"the body is announced with {announced[:20]} bytes and may have {max_bytes}")

@@ -132,6 +132,9 @@ class RequestMeter(Protocol):
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
         """A request was answered; `route` is the template of its path."""
 
+    def ingested(self, outcome: str, num: int) -> None:
+        """So many samples of a remote write came to this end."""
+
     def rejected(self, code: str, num: int) -> None:
         """So many observations were refused before they reached the engine."""
 

@@ -11,8 +11,12 @@ RequestError
 ├── UnsupportedEncoding      415
 ├── BodyTooLarge
 │   └── TooManyObservations  413
+├── SeriesConflict           400  within a remote write: the series has no stream that it could go on with
+├── NotAllWritten            400  a remote write of which a part was refused for good; the rest was taken
 └── Overloaded
     └── RateLimited          429  a limit of the key; none was taken
+Unavailable
+└── Busy                     503  a remote write that must be sent again
 """
 
 from __future__ import annotations
@@ -104,6 +108,24 @@ class TooManyObservations(BodyTooLarge):
     """More observations in one request than are taken at once."""
 
     code = "too_many_observations"
+
+
+class SeriesConflict(RequestError):
+    """The stream that a series would have belongs to something else."""
+
+    code = "series_conflict"
+
+
+class NotAllWritten(RequestError):
+    """Parts of a remote write were refused for good; the rest was taken."""
+
+    code = "not_all_written"
+
+
+class Busy(Unavailable):
+    """A remote write cannot be taken now. It is a 503 where others are told 429, which its senders do not retry."""
+
+    code = "busy"
 
 
 STATUS: dict[type[UoroError], int] = {

@@ -74,6 +74,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/label/{name}/values"): READ,
     ("GET", "/api/v1/status/buildinfo"): READ,
     ("POST", "/v1/observations"): WRITE,
+    ("POST", "/api/v1/write"): WRITE,
     ("POST", f"{_STREAM}/observations"): WRITE,
     ("PUT", _STREAM): _write("create_stream"),
     ("POST", f"{_STREAM}/freeze"): _write("freeze_stream"),

@@ -8,6 +8,7 @@ import typer
 
 from uoro.cli.acts import CLONE_HELP, DELETE_HELP, FREEZE_HELP, UNFREEZE_HELP, clone, delete, freeze, unfreeze
 from uoro.cli.doctor import DOCTOR_HELP, doctor
+from uoro.cli.ingest import ingest
 from uoro.cli.keys import keys
 from uoro.cli.models import EXPORT_HELP, IMPORT_HELP, export_model, import_model
 from uoro.cli.replay import REPLAY_HELP, replay
@@ -42,6 +43,7 @@ application.command("clone", help=CLONE_HELP)(clone)
 application.command("delete", help=DELETE_HELP)(delete)
 application.command("export", help=EXPORT_HELP)(export_model)
 application.command("import", help=IMPORT_HELP)(import_model)
+application.add_typer(ingest)
 application.add_typer(keys)
 application.command("doctor", help=DOCTOR_HELP)(doctor)
 application.command("version")(version)

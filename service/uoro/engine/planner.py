@@ -5,7 +5,9 @@ Rules:
    result. Beyond: refused with the expected `seq`.
 2. An observation that does not fit its stream's spec is refused by itself and takes no `seq`.
 3. An unknown stream is created from its first observation where that is allowed; else refused.
-4. The operations of a batch take effect in their order; the observations of one operation are grouped by stream,
+4. A run that says which place it follows is taken at that place or not at all: its maker decided what it holds by
+   what was there. It creates no stream.
+5. The operations of a batch take effect in their order; the observations of one operation are grouped by stream,
    each stream's in their order.
 """
 
@@ -127,6 +129,10 @@ class Planner:
         stream = run.stream
         known = plan.draft.get(stream)
         start = 0
+        if run.after is not None and (known is None or known.last_seq != run.after):
+            refusal = UnknownStream(stream) if known is None else OutOfSequence(known.last_seq + 1, run.after + 1)
+            answer.outcomes.errors.update(dict.fromkeys(run.places, refusal))
+            return None, start
         if known is None:
             for start, observation in enumerate(run.observations):
                 try:

@@ -49,6 +49,9 @@ REFUSALS: tuple[type[errors.UoroError], ...] = (
 )
 """What can keep an observation out: counted from zero, so that a rate sees the first one."""
 
+INGESTED = ("learned", "missing", "duplicate", "stale", "left_out", "refused")
+"""What becomes of a sample that is written remotely, counted from zero too."""
+
 DOOR_REFUSALS = ("unauthorized", "forbidden", "rate_limited", "foreign_origin")
 """Codes of refusals at the door, counted from zero too."""
 
@@ -105,6 +108,7 @@ class PrometheusMeter(Collector):
         self._refused = dict.fromkeys(DOOR_REFUSALS, 0)
         self._num_connections = 0
         self._cut = dict.fromkeys(CONNECTION_ENDS, 0)
+        self._ingested = dict.fromkeys(INGESTED, 0)
         self._requests: dict[tuple[str, str, str], Histogram] = {}
         self._step = Histogram(STEP_SECONDS)
         self._batch = Histogram(BATCH_SIZES)
@@ -184,6 +188,11 @@ class PrometheusMeter(Collector):
         with self._lock:
             self._rejected[code] = self._rejected.get(code, 0) + num
 
+    def ingested(self, outcome: str, num: int) -> None:
+        """So many samples of a remote write came to this end."""
+        with self._lock:
+            self._ingested[outcome] = self._ingested.get(outcome, 0) + num
+
     def refused(self, code: str) -> None:
         """A request or a websocket was refused at the door."""
         with self._lock:
@@ -261,6 +270,12 @@ class PrometheusMeter(Collector):
             cut.add_metric((reason,), num)
         yield cut
         yield GaugeMetricFamily("uoro_connections", "Open connections.", value=self._num_connections)
+        ingested = CounterMetricFamily(
+            "uoro_remote_write_samples", "Samples of remote writes, by what became of them.", labels=("outcome",)
+        )
+        for outcome, num in self._ingested.items():
+            ingested.add_metric((outcome,), num)
+        yield ingested
         for name, text, num in (
             ("uoro_observations", "Observations applied.", self._observations),
             ("uoro_replayed_observations", "Observations replayed by recoveries.", self._replayed),
