@@ -1,4 +1,4 @@
-"""The way of a newcomer: a fresh clone, `make run`, a first prediction, the console, the dashboards; each step is timed.
+"""The way of a newcomer: a fresh clone, `make run`, a first prediction, the console, the dashboards; each step timed.
 
 It installs everything anew, so it takes minutes and a network: `make newcomer`, not `make test`.
 """
@@ -93,10 +93,10 @@ def test_from_a_clone_to_the_dashboards(tmp_path: Path) -> None:
         wait_until_answers(f"{url}/livez", program, clone / "log")
         diary.wrote("make run: installed, alive")
         wait_until_answers(f"{url}/readyz", program, clone / "log")
-        diary.wrote("ready: compiled")
+        diary.wrote("ready")
         for place in range(5):
             body = {"x": {"value": 10.0 + place}, "t": time.time() - 10 * (5 - place)}
-            reply = httpx.post(f"{url}/v1/streams/{STREAM}/observations", json=body, timeout=120).json()
+            reply = httpx.post(f"{url}/v1/streams/{STREAM}/observations", json=body, timeout=PATIENCE_S).json()
         assert reply["next"]["value"]["lower"] <= reply["next"]["value"]["upper"]
         diary.wrote("a first prediction")
         page = httpx.get(url)
