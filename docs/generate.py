@@ -78,7 +78,7 @@ def api_page() -> str:
     for path, calls in document["paths"].items():
         for method, call in calls.items():
             lines += [*_call(method.upper(), path, call), ""]
-    lines += ["# Shapes", ""]
+    lines += ["## Shapes", ""]
     for name, shape in sorted(document["components"]["schemas"].items()):
         lines += [*_shape(name, shape), ""]
     return HEAD + "\n".join(lines).rstrip() + "\n"
@@ -99,7 +99,8 @@ def _call(method: str, path: str, call: dict[str, Any]) -> Iterator[str]:
     scope = "no key" if needed is None else next((f"scope `{scope}`" for scope in needed["key"]), "any key")
     yield f"## {method} {path}"
     yield ""
-    yield f"{call['summary']}. Where the service has keys: {scope}."
+    end = "" if call["summary"].endswith("?") else "."
+    yield f"{call['summary']}{end} Where the service has keys: {scope}."
     if parameters := call.get("parameters"):
         yield from ("", "| parameter | in | is | about |", "|---|---|---|---|")
         for parameter in parameters:
@@ -117,7 +118,7 @@ def _call(method: str, path: str, call: dict[str, Any]) -> Iterator[str]:
 
 
 def _shape(name: str, shape: dict[str, Any]) -> Iterator[str]:
-    yield f"## {name}"
+    yield f"### {name}"
     yield ""
     yield " ".join(shape.get("description", "").split("\n\nAttributes:")[0].split())
     members = shape.get("properties", {})
