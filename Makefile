@@ -11,7 +11,11 @@ PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
 SYSTEM_PACKAGES := redis-server prometheus chromium
 
-.PHONY: help setup run demo pictures test lint system-packages bench campaign newcomer wire clean
+# The site's tools stay out of the service's environment.
+SITE_VENV := .venv-site
+SITE_INSTALLED := $(SITE_VENV)/.installed
+
+.PHONY: help setup run demo pictures test lint system-packages bench campaign newcomer wire pages site clean
 
 help:
 	@echo 'make run       serve on http://127.0.0.1:8000, data kept under ./data'
@@ -22,6 +26,7 @@ help:
 	@echo 'make bench     one table of measured ratios'
 	@echo 'make wire      make the code of the remote write messages anew'
 	@echo 'make campaign  the long fault campaigns: kills of the server and of Redis under load'
+	@echo 'make site      the documentation as a site, under build/site; a broken link fails'
 	@echo 'make newcomer  the way of a newcomer in a fresh clone, each step timed'
 	@echo 'make clean     remove the environment and every cache (./data stays)'
 
@@ -90,7 +95,20 @@ campaign: $(INSTALLED)
 newcomer: $(INSTALLED)
 	$(BIN)/python -m pytest -m campaign -s tests/scenarios/test_newcomer.py
 
+# Settings and API, as the code tells them.
+pages: $(INSTALLED)
+	$(BIN)/python docs/generate.py
+
+$(SITE_INSTALLED): docs/requirements.txt $(INSTALLED)
+	$(BIN)/python -m venv --clear $(SITE_VENV)
+	@$(SITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+site: pages $(SITE_INSTALLED)
+	$(SITE_VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/site
+	@echo 'build/site/index.html'
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(SITE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	rm -rf service/*.egg-info clients/python/src/*.egg-info
 	find service clients tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The way of a newcomer: a fresh clone, `make run`, a first prediction, the console, the dashboards; each step is timed.
+"""The way of a newcomer: a fresh clone, `make run`, a first prediction, the console, the dashboards; each step timed.
 
 It installs everything anew, so it takes minutes and a network: `make newcomer`, not `make test`.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from live_service import free_port
-from prometheus_server import Prometheus, needs_prometheus, scraping
+from prometheus_server import Prometheus, needs_prometheus, scraping, wait_until_answers
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 1500.0
@@ -59,19 +59,6 @@ def running(clone: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             program.wait(60)
 
 
-def wait_until_answers(url: str, program: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        assert program.poll() is None, log.read_text()[-3000:]
-        try:
-            if httpx.get(url, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"{url} does not answer:\n{log.read_text()[-3000:]}")
-
-
 def dashboard_queries() -> list[tuple[str, str]]:
     """Data source and query of each panel that is about a stream's values and what is expected of it."""
     shown = json.loads((ROOT / "clients/grafana/dashboards/forecasts.json").read_text())
@@ -90,13 +77,13 @@ def test_from_a_clone_to_the_dashboards(tmp_path: Path) -> None:
     diary.wrote("a fresh clone")
     with running(clone, port) as program:
         url = f"http://127.0.0.1:{port}"
-        wait_until_answers(f"{url}/livez", program, clone / "log")
+        wait_until_answers(f"{url}/livez", program, clone / "log", PATIENCE_S)
         diary.wrote("make run: installed, alive")
-        wait_until_answers(f"{url}/readyz", program, clone / "log")
-        diary.wrote("ready: compiled")
+        wait_until_answers(f"{url}/readyz", program, clone / "log", PATIENCE_S)
+        diary.wrote("ready")
         for place in range(5):
             body = {"x": {"value": 10.0 + place}, "t": time.time() - 10 * (5 - place)}
-            reply = httpx.post(f"{url}/v1/streams/{STREAM}/observations", json=body, timeout=120).json()
+            reply = httpx.post(f"{url}/v1/streams/{STREAM}/observations", json=body, timeout=PATIENCE_S).json()
         assert reply["next"]["value"]["lower"] <= reply["next"]["value"]["upper"]
         diary.wrote("a first prediction")
         page = httpx.get(url)

@@ -87,7 +87,7 @@ def scraping(service: str, home: Path, shortened: Callable[[str], str] = str) ->
     with log.open("wb") as lines:
         program = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
     try:
-        _wait_ready(f"http://127.0.0.1:{port}/-/ready", program, log)
+        wait_until_answers(f"http://127.0.0.1:{port}/-/ready", program, log)
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         program.terminate()
@@ -98,14 +98,15 @@ def scraping(service: str, home: Path, shortened: Callable[[str], str] = str) ->
             program.wait()
 
 
-def _wait_ready(url: str, program: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until_answers(url: str, program: subprocess.Popen[bytes], log: Path, patience_s: float = PATIENCE_S) -> None:
+    """Return once an address answers well; fail, with the end of the program's log, if it ends or takes too long."""
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        assert program.poll() is None, f"ended early:\n{log.read_text()}"
+        assert program.poll() is None, f"ended early:\n{log.read_text()[-3000:]}"
         try:
-            if httpx.get(url, timeout=2).is_success:
+            if httpx.get(url, timeout=5).is_success:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    pytest.fail(f"{url} did not answer:\n{log.read_text()}")
+    pytest.fail(f"{url} did not answer:\n{log.read_text()[-3000:]}")

@@ -166,20 +166,20 @@ class Forecasts:
         assert stream is not None  # noqa: S101 - judged before
         engine = self._engine_for(request)
         try:
-            # Asked for together, so that they are of the same place in the stream.
+            before = await answer(engine.results(stream, limits.MAX_RECENT_RESULTS))
+            about = cadence_of(before)
+            if about is None:
+                return None, [f"{stream}: when its next observations are due is not known; give them a t"]
+            # Asked for together, so that both are of the same place in the stream.
             recent = engine.results(stream, limits.MAX_RECENT_RESULTS)
-            predicted = engine.predict(stream, limits.MAX_HORIZON_STEPS)
+            predicted = engine.predict(stream, max(about.steps_until(end_s), 1))
             results, predictions = await answer(recent), await answer(predicted)
         except UnknownStream:
             return None, []
-        cadence = cadence_of(results) if results else None
-        if cadence is None or predictions is None:
-            return None, [f"{stream}: when its next observations are due is not known; give them a t"]
+        cadence, warnings = cadence_of(results) or about, []
         if not cadence.reaches(end_s):
-            return Ahead(cadence, predictions), [
-                f"{stream}: forecasts end {limits.MAX_HORIZON_STEPS} steps ahead, before the range does"
-            ]
-        return Ahead(cadence, predictions[: cadence.steps_until(end_s)]), []
+            warnings = [f"{stream}: forecasts end {limits.MAX_HORIZON_STEPS} steps ahead, before the range does"]
+        return Ahead(cadence, (predictions or [])[: cadence.steps_until(end_s)]), warnings
 
     def _series(self, request: Request) -> tuple[list[Labels], list[str]]:
         """Labels of the series that any `match[]` selects, all without one. Raises InvalidRequest."""
