@@ -81,5 +81,5 @@ campaign: $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
-	rm -rf service/*.egg-info clients/python/src/*.egg-info
+	rm -rf service/*.egg-info clients/python/src/*.egg-info clients/typescript/dist clients/typescript/node_modules
 	find service clients tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
