@@ -110,5 +110,5 @@ site: pages $(SITE_INSTALLED)
 
 clean:
 	rm -rf $(VENV) $(SITE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
-	rm -rf service/*.egg-info clients/python/src/*.egg-info
+	rm -rf service/*.egg-info clients/python/src/*.egg-info clients/typescript/dist clients/typescript/node_modules
 	find service clients tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

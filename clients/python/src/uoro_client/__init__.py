@@ -36,6 +36,7 @@ from uoro_client.replies import (
 from uoro_client.retry import Patience
 from uoro_client.subscription import AsyncSubscription, Subscription
 from uoro_client.tails import AsyncTail, Tail
+from uoro_client.version import __version__
 from uoro_client.writers import AsyncWriter, Writer
 
 __all__ = [
@@ -75,4 +76,5 @@ __all__ = [
     "Unavailable",
     "UnexpectedReply",
     "Writer",
+    "__version__",
 ]

@@ -11,6 +11,7 @@ import httpx
 from uoro_client.calls import Call
 from uoro_client.errors import ClientError, ConnectionFailed, ReplyLost, api_error
 from uoro_client.replies import Readiness
+from uoro_client.version import __version__
 
 T = TypeVar("T")
 
@@ -49,7 +50,8 @@ def key_of(api_key: str | None) -> str | None:
 
 def headers(api_key: str | None) -> dict[str, str]:
     """What every request carries."""
-    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    named = {"User-Agent": f"uoro-client/{__version__}"}
+    return named if api_key is None else {**named, "Authorization": f"Bearer {api_key}"}
 
 
 def timeout(timeout_s: float) -> httpx.Timeout:

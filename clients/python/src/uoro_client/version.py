@@ -1,0 +1,3 @@
+"""The version of the client, which is its own."""
+
+__version__ = "0.2.0"
