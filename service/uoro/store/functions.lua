@@ -163,6 +163,23 @@ local function delete_snapshots(keys, args)
   return {'OK'}
 end
 
+-- KEYS owner; ARGS commands with whole arguments, KEY for the key. Those that the caller may not use.
+-- Whole, since Redis 7.0 looks for keys among arguments that are not there, and crashes.
+local function forbidden(keys, args)
+  local found = {}
+  for _, command in ipairs(args) do
+    local words = {}
+    for word in string.gmatch(command, '%S+') do
+      words[#words + 1] = word == 'KEY' and keys[1] or word
+    end
+    if not redis.acl_check_cmd(unpack(words)) then
+      found[#found + 1] = command
+    end
+  end
+  return found
+end
+
+redis.register_function{function_name = 'uoro_1_forbidden', callback = forbidden, flags = {'no-writes'}}
 redis.register_function('uoro_1_append', append)
 redis.register_function('uoro_1_put_generation', put_generation)
 redis.register_function('uoro_1_put_named', put_named)
