@@ -11,15 +11,21 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import psutil
 
 from uoro.access.keyfile import read_keys
 from uoro.domain import Observation
-from uoro.errors import InvalidKeyFile, UoroError
+from uoro.errors import InvalidKeyFile, InvalidSettings, UoroError
 from uoro.settings import Settings
+from uoro.store.grants import LOADING, Rights
+
+if TYPE_CHECKING:
+    from uoro.store.redis import RedisStore
 
 DEFAULT_STREAM = {"fields": {"value": {"type": "number"}}}
 NUM_TRIAL_STEPS = 50
@@ -50,6 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Every check in turn; one that raises is a finding too."""
     checks: list[tuple[str, Callable[[Settings], Finding]]] = [
         ("store", check_store),
+        ("user", check_user),
         ("compute", check_compute),
         ("memory", check_memory),
         ("port", check_port),
@@ -67,15 +74,58 @@ def check_store(settings: Settings) -> Finding:
     """Redis answers and keeps what it acknowledges, or the embedded server can be started."""
     if settings.redis_url is None:
         return _check_embedded(settings)
+    with closing(_store(settings, settings.redis_url)) as store:
+        return judge_durability(store.durability())
+
+
+def _store(settings: Settings, url: str) -> RedisStore:
     from uoro.store.redis import RedisStore  # noqa: PLC0415 - so that a missing part is a finding, not a crash
 
-    store = RedisStore(
-        settings.redis_url, settings.shard, timeout_s=settings.store_timeout_s, lease_ttl_s=settings.lease_ttl_s
-    )
-    try:
-        return judge_durability(store.durability())
-    finally:
-        store.close()
+    return RedisStore(url, settings.shard, timeout_s=settings.store_timeout_s, lease_ttl_s=settings.lease_ttl_s)
+
+
+def acl_line(settings: Settings) -> str:
+    """The command that makes the user of the Redis address. Raises InvalidSettings where there is no address."""
+    if settings.redis_url is None:
+        raise InvalidSettings("the embedded server has no users; set UORO_REDIS_URL to the address it is for.")
+    with closing(_store(settings, settings.redis_url)) as store:
+        return store.acl_line()
+
+
+def library() -> bytes:
+    """The source of the functions that Redis is given at the start."""
+    from uoro.store.link import library as source  # noqa: PLC0415 - as in _store
+
+    return source()
+
+
+def check_user(settings: Settings) -> Finding:
+    """The user of the Redis address may do what the store needs."""
+    if settings.redis_url is None:
+        return Finding("user", "the embedded server is this service's own, on a private socket")
+    from uoro.store.link import Forbidden  # noqa: PLC0415 - as in _store
+
+    with closing(_store(settings, settings.redis_url)) as store:
+        try:
+            return judge_rights(store.rights(), store.acl_line())
+        except Forbidden as error:
+            return Finding("user", str(error), store.acl_line())
+
+
+def judge_rights(rights: Rights, acl_line: str) -> Finding:
+    """What a user's rights on Redis mean. Pure."""
+    if not rights.has_library:
+        if rights.missing:
+            detail = "the function library is not there, or another version's, and may not be loaded"
+            return Finding("user", detail, "uoro doctor --library | redis-cli -x FUNCTION LOAD REPLACE")
+        return Finding("user", "may load the function library, as the first start does; then the rest can be seen")
+    missing = [command for command in rights.missing if command != LOADING]
+    if missing:
+        return Finding("user", f"may not use {', '.join(missing)}", acl_line)
+    if rights.harmful:
+        detail = f"may do all that is needed, and also {', '.join(rights.harmful)}"
+        return Finding("user", f"{detail}; uoro doctor --acl shows how to make one that may not")
+    return Finding("user", "may do what is needed, and nothing that was asked for besides")
 
 
 def judge_durability(told: dict[str, str]) -> Finding:

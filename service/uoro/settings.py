@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     redis_url: str | None = Field(
         None,
-        description="redis:// or rediss:// address; unset: a private embedded server under the data directory",
+        description="redis:// or rediss:// address, the latter with ?ssl_ca_certs=FILE for an authority of one's own; "
+        "unset: a private embedded server under the data directory",
     )
     data_dir: Path = Field(Path("data"), description="where the embedded server keeps its data")
     shard: str = Field(

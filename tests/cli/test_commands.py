@@ -135,6 +135,7 @@ def test_a_fit_machine(settings: Settings) -> None:
     """With an embedded store, a small budget and a free port nothing is to be mended."""
     assert [(finding.name, finding.advice) for finding in examine(settings)] == [
         ("store", ""),
+        ("user", ""),
         ("compute", ""),
         ("memory", ""),
         ("port", ""),

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from live_service import free_port
 from redis_server import DURABLE, FORGETFUL, RedisServer
 from scripted_proxy import Loss, ScriptedProxy
 from store_ground import RedisGround
 
 from uoro.errors import CorruptRecord, InvalidSettings, OutcomeUnknown, StaleEpoch, StoreUnavailable
+from uoro.store.grants import GRANTED, LOADING
 from uoro.store.memory import Fault, MemoryShelf, MemoryStore
 from uoro.store.protocol import LogRecord, Snapshot
 from uoro.store.redis import RedisStore
@@ -210,12 +212,14 @@ def test_an_error_amid_a_function_is_unknown(server: RedisServer) -> None:
 
 
 def test_a_user_of_few_commands_suffices(server: RedisServer) -> None:
-    """FCALL, the functions' own commands and the reading ones are enough, once the library is there."""
+    """FCALL, the functions' own commands and the reading ones are enough, once the library is there; its settings
+    the server then keeps to itself.
+    """
     owner = RedisStore(server.url, "0", timeout_s=5, lease_ttl_s=0.2)
     owner.acquire("a")
-    allowed = "+fcall +hget +hset +hmget +get +set +del +xadd +xrange +xtrim +sadd +srem +hdel +unlink +sscan"
+    allowed = [f"+{command}" for command in GRANTED if command != LOADING]
     with server.client() as client:
-        client.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~{uoro:0}*", "+ping", *allowed.split())
+        client.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~{uoro:0}:*", *allowed)
     few = RedisStore(f"unix://few:pw@{server.socket}", "0", timeout_s=5, lease_ttl_s=5)
     epoch = few.acquire("a")
     few.append(epoch, 1, b"x")
@@ -249,6 +253,18 @@ def test_an_address_that_cannot_be_understood_is_an_invalid_setting(url: str) ->
     """It stops the start in one sentence."""
     with pytest.raises(InvalidSettings):
         RedisStore(url, "0", timeout_s=5, lease_ttl_s=5)
+
+
+@pytest.mark.parametrize("options", ["", "?protocol=3"])
+def test_a_server_over_tcp(launch: Callable[[tuple[str, ...]], RedisServer], options: str) -> None:
+    """The usual address, `redis://host:port/database`, in the clear."""
+    port = free_port()
+    launch((*DURABLE, "--port", str(port), "--bind", "127.0.0.1"))
+    store = RedisStore(f"redis://127.0.0.1:{port}/1{options}", "0", timeout_s=5, lease_ttl_s=5)
+    epoch = store.acquire("a")
+    store.append(epoch, 1, b"over TCP")
+    assert [record.payload for record in store.read_log(1)] == [b"over TCP"]
+    store.close()
 
 
 def test_options_in_the_address_do_not_bring_retries_back(server: RedisServer, tmp_path: Path) -> None:

@@ -163,15 +163,23 @@ local function delete_snapshots(keys, args)
   return {'OK'}
 end
 
--- KEYS owner; ARGS epoch, starts, suspect, deaths.
-local function put_trial(keys, args)
-  if not is_current(keys[1], args[1]) then
-    return stale(keys[1])
+-- KEYS owner; ARGS commands with whole arguments, KEY for the key. Those that the caller may not use.
+-- Whole, since Redis 7.0 looks for keys among arguments that are not there, and crashes.
+local function forbidden(keys, args)
+  local found = {}
+  for _, command in ipairs(args) do
+    local words = {}
+    for word in string.gmatch(command, '%S+') do
+      words[#words + 1] = word == 'KEY' and keys[1] or word
+    end
+    if not redis.acl_check_cmd(unpack(words)) then
+      found[#found + 1] = command
+    end
   end
-  redis.call('HSET', keys[1], 'num_starts', args[2], 'suspect', args[3], 'num_deaths', args[4])
-  return {'OK'}
+  return found
 end
 
+redis.register_function{function_name = 'uoro_2_forbidden', callback = forbidden, flags = {'no-writes'}}
 redis.register_function('uoro_2_append', append)
 redis.register_function('uoro_2_put_generation', put_generation)
 redis.register_function('uoro_2_put_named', put_named)
@@ -185,7 +193,6 @@ register_for_full_server('uoro_2_take', take)
 register_for_full_server('uoro_2_fence', fence)
 register_for_full_server('uoro_2_renew', renew)
 register_for_full_server('uoro_2_release', release)
-register_for_full_server('uoro_2_put_trial', put_trial)
 register_for_full_server('uoro_2_trim', trim)
 register_for_full_server('uoro_2_drop_generation', drop_generation)
 register_for_full_server('uoro_2_delete_snapshots', delete_snapshots)

@@ -17,6 +17,11 @@ class Keys:
     shard: str
 
     @property
+    def all(self) -> str:
+        """Pattern of all keys of the shard, as Redis takes it in ACLs."""
+        return f"{{uoro:{self.shard}}}:*"
+
+    @property
     def owner(self) -> str:
         """Hash: `epoch`; `since`, the epoch that the owner began with; `name` of the owner; `lease_ms` given."""
         return f"{{uoro:{self.shard}}}:owner"

@@ -21,7 +21,7 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
+from redis.connection import ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -80,20 +80,24 @@ class Link:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         try:
-            self._pool = ConnectionPool.from_url(url)
+            told: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         except (ValueError, RedisError) as error:
             raise InvalidSettings(f"the Redis address is not usable: {error}.") from error
-        # Set afterwards, since options in the address would otherwise win over them.
-        self._pool.connection_kwargs.update(
-            decode_responses=False,
-            health_check_interval=0,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
-            retry_on_timeout=False,
-            socket_connect_timeout=timeout_s,
-            socket_timeout=timeout_s,
-        )
+        # These win over options in the address, and are there when the pool is made: a pool that believes in another
+        # protocol asks connections over TCP for notices that this one does not have.
+        told |= {
+            "decode_responses": False,
+            "health_check_interval": 0,
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_error": [],
+            "retry_on_timeout": False,
+            "socket_connect_timeout": timeout_s,
+            "socket_timeout": timeout_s,
+        }
+        if told.get("connection_class") is SSLConnection and "ssl_cert_reqs" not in told:
+            told.setdefault("ssl_check_hostname", True)  # redis-py 5 does not by itself
+        self._pool = ConnectionPool(**told)
         self._is_closed = False
 
     def read(self, *command: str | bytes | int) -> Any:
@@ -118,18 +122,37 @@ class Link:
         A server that lacks the library (new, or emptied) gets it, and only then is the call made again:
         nothing had run.
         """
-        command = ("FCALL", _PREFIX + function, len(keys), *keys, *arguments)
+        command = _call_of(function, keys, arguments)
         try:
             reply = self._call(command, OutcomeUnknown)
-        except _MissingFunction:
+        except MissingFunction:
             self.load()
             reply = self._call(command, OutcomeUnknown)
         return list(reply)
 
+    def look(self, function: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> list[bytes]:
+        """The reply of a function that changes nothing. Raises StoreUnavailable, MissingFunction, Forbidden."""
+        return list(self._call(_call_of(function, keys, arguments), StoreUnavailable))
+
     def load(self) -> None:
         """Load the function library, replacing what has its name. Raises StoreUnavailable, Forbidden."""
-        source = files("uoro.store").joinpath("functions.lua").read_bytes()
-        self._call(("FUNCTION", "LOAD", "REPLACE", source), StoreUnavailable)
+        self._call(("FUNCTION", "LOAD", "REPLACE", library()), StoreUnavailable)
+
+    def may_load(self) -> bool:
+        """Whether the library may be loaded: a source that is none is refused for that, or for want of the right."""
+        try:
+            self.read("FUNCTION", "LOAD", "REPLACE", "none")
+        except Forbidden:
+            return False
+        except StoreUnavailable:
+            self.read("PING")
+        return True
+
+    @property
+    def credentials(self) -> tuple[str | None, str | None, int]:
+        """User, password and database of the address."""
+        told = self._pool.connection_kwargs
+        return told.get("username"), told.get("password"), int(told.get("db") or 0)
 
     def close(self) -> None:
         """Close all connections; later calls raise StoreUnavailable."""
@@ -163,8 +186,17 @@ class Link:
             self._pool.release(connection)
 
 
-class _MissingFunction(StoreUnavailable):
+class MissingFunction(StoreUnavailable):
     """The server does not have the function library."""
+
+
+def library() -> bytes:
+    """The source of the function library."""
+    return files("uoro.store").joinpath("functions.lua").read_bytes()
+
+
+def _call_of(function: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> list[str | bytes | int]:
+    return ["FCALL", _PREFIX + function, len(keys), *keys, *arguments]
 
 
 def _verdict(error: Exception, lost: type[StoreUnavailable]) -> StoreUnavailable:
@@ -174,7 +206,7 @@ def _verdict(error: Exception, lost: type[StoreUnavailable]) -> StoreUnavailable
     if isinstance(error, NoPermissionError) or (isinstance(error, ResponseError) and text.startswith(_UNKNOWN_COMMAND)):
         return Forbidden(f"Redis forbids it: {text}")
     if isinstance(error, ResponseError) and text == _MISSING_FUNCTION:
-        return _MissingFunction("Redis lacks the function library and does not keep it")
+        return MissingFunction("Redis lacks the function library and does not keep it")
     if isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and text.startswith(_REFUSAL_WORDS)):
         return StoreUnavailable(f"Redis refused: {text}")
     return lost(f"Redis did not answer as it should: {text}")

@@ -14,7 +14,7 @@ from enum import Enum
 
 from uoro.errors import CorruptRecord, OutcomeUnknown, PositionConflict, StaleEpoch, StoreUnavailable
 from uoro.store.lease import wait_for_lease
-from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots, Trial
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
     decode_heading,
@@ -62,7 +62,6 @@ class MemoryShelf:
         self.log: dict[int, bytes] = {}
         self.generations: dict[str, list[bytes]] = {}
         self.headings: dict[str, list[bytes]] = {}
-        self.trial = Trial()
         self.named: dict[str, dict[str, bytes]] = {}
 
 
@@ -206,14 +205,6 @@ class MemoryStore:
     def names(self, stream: str) -> list[str]:
         with self._shelf.lock:
             return sorted(self._reach().named.get(stream, {}))
-
-    def put_trial(self, epoch: int, trial: Trial) -> None:
-        with self._shelf.lock:
-            self._check(epoch).trial = trial
-
-    def trial(self) -> Trial:
-        with self._shelf.lock:
-            return self._reach().trial
 
     def ping(self) -> None:
         self._reach()

@@ -30,9 +30,6 @@ A *store* holds one *shard*: its epoch, its log and its snapshots.
 10. **Named snapshots.** Beside its generations a stream has named snapshots, opaque bytes under a name, kept
     until the stream's snapshots are deleted; the same name again replaces. Durable and checksummed like the
     rest.
-11. **Trial.** Beside the epoch lies what the owner says of its replay, durable like the rest: how many starts in a row
-   did not get to its end, and on which stream's part the last of them were. A shard that never said anything has
-   had none.
 
 All calls block and may be made from any thread. Epochs and positions start at 1.
 """
@@ -101,21 +98,6 @@ class StoredHeadings:
     older: Heading | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Starts that did not get to the end of their replay.
-
-    Attributes:
-        num_starts: how many in a row, the present one among them.
-        suspect: the stream whose part was being replayed, where that is noted; "" elsewhere.
-        num_deaths: how many in a row ended in the part of that stream, the present one among them.
-    """
-
-    num_starts: int = 0
-    suspect: str = ""
-    num_deaths: int = 0
-
-
 class Store(Protocol):
     """The promises above, as calls."""
 
@@ -166,12 +148,6 @@ class Store(Protocol):
 
     def names(self, stream: str) -> list[str]:
         """Names of a stream's named snapshots, sorted. Raises StoreUnavailable."""
-
-    def put_trial(self, epoch: int, trial: Trial) -> None:
-        """Say how the replay goes. Raises StaleEpoch, StoreUnavailable."""
-
-    def trial(self) -> Trial:
-        """How earlier replays went. Raises StoreUnavailable."""
 
     def ping(self) -> None:
         """Raises StoreUnavailable when the store does not answer."""

@@ -31,10 +31,11 @@ from contextlib import suppress
 from typing import Any
 
 from uoro.errors import CorruptRecord, PositionConflict, StaleEpoch
+from uoro.store.grants import HARMFUL, LOADING, NEEDED, Rights, acl_line
 from uoro.store.keys import Keys
 from uoro.store.lease import wait_for_lease
-from uoro.store.link import Forbidden, Link
-from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots, Trial
+from uoro.store.link import Forbidden, Link, MissingFunction
+from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
     decode_heading,
@@ -196,14 +197,6 @@ class RedisStore:
     def names(self, stream: str) -> list[str]:
         return sorted(name.decode() for name in self._link.read("HKEYS", self._keys.named(stream)))
 
-    def put_trial(self, epoch: int, trial: Trial) -> None:
-        self._write("put_trial", (), epoch, trial.num_starts, trial.suspect, trial.num_deaths)
-
-    def trial(self) -> Trial:
-        found = self._link.read("HMGET", self._keys.owner, "num_starts", "suspect", "num_deaths")
-        num_starts, suspect, num_deaths = found
-        return Trial(int(num_starts or 0), (suspect or b"").decode(), int(num_deaths or 0))
-
     def ping(self) -> None:
         self._link.read("PING")
 
@@ -224,6 +217,28 @@ class RedisStore:
         )
         version = told.get("valkey_version") or told.get("redis_version", "unknown")
         return found | {"version": version, "role": told.get("role", "unknown")}
+
+    def rights(self) -> Rights:
+        """What the connection's user may do; nothing is changed.
+
+        Raises:
+            StoreUnavailable: the server does not answer.
+            Forbidden: the user may not call functions on the shard's keys.
+        """
+        try:
+            found = self._link.look("forbidden", (self._keys.owner,), (*NEEDED.values(), *HARMFUL.values()))
+        except MissingFunction:
+            return Rights(missing=() if self._link.may_load() else (LOADING,), harmful=(), has_library=False)
+        forbidden = {command.decode() for command in found}
+        return Rights(
+            missing=tuple(command for command, asked in NEEDED.items() if asked in forbidden),
+            harmful=tuple(command for command, asked in HARMFUL.items() if asked not in forbidden),
+        )
+
+    def acl_line(self) -> str:
+        """The command that makes the address's user one that may do what the store needs, and nothing else."""
+        user, password, database = self._link.credentials
+        return acl_line(self._keys.all, user, password, has_database=database != 0)
 
     def _read_if_allowed(self, *command: str) -> Any:
         try:
