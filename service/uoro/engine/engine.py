@@ -150,12 +150,16 @@ class Engine:
         }
 
     def recover(self) -> None:
-        """Take the shard and read everything back. Raises Unavailable, StoreUnavailable, CorruptRecord."""
+        """Take the shard and read everything back. Raises Unavailable, StoreUnavailable, CorruptRecord, StaleEpoch."""
         self._phase = "waiting for the store"
         start = time.perf_counter()
         self.ownership.acquire()
         self._phase = "recovering"
-        recovered = recover(self._store, self._clock(), self._say_progress)
+        try:
+            recovered = recover(self._store, self._clock(), self._say_progress)
+        except CorruptRecord:
+            self.ownership.renew()  # refused if another server took the shard, and trimmed what was to be read
+            raise
         self.runner.begin(recovered.shelf, recovered.bounds.next - 1)
         self.committer.position = recovered.bounds.next
         self.snapshotter.marks = recovered.marks
@@ -353,7 +357,7 @@ class Engine:
 
     def _run(self) -> None:
         """Recover, start the other threads, then keep the lease."""
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self.ownership.is_lost:
             try:
                 self.recover()
                 break
