@@ -20,7 +20,7 @@ help:
 	@echo 'make test      format, lint, types, layers, then every test'
 	@echo 'make lint      the same without the tests'
 	@echo 'make bench     one table of measured ratios'
-	@echo 'make campaign  the long fault campaigns: kills of the server and of Redis under load'
+	@echo 'make campaign  the long fault campaigns: kills under load, thousands of simulated lives'
 	@echo 'make clean     remove the environment and every cache (./data stays)'
 
 setup: $(INSTALLED)
