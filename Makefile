@@ -25,7 +25,7 @@ help:
 	@echo 'make lint      the same without the tests'
 	@echo 'make bench     one table of measured ratios'
 	@echo 'make wire      make the code of the remote write messages anew'
-	@echo 'make campaign  the long fault campaigns: kills of the server and of Redis under load'
+	@echo 'make campaign  the long fault campaigns: kills under load, thousands of simulated lives'
 	@echo 'make site      the documentation as a site, under build/site; a broken link fails'
 	@echo 'make newcomer  the way of a newcomer in a fresh clone, each step timed'
 	@echo 'make clean     remove the environment and every cache (./data stays)'

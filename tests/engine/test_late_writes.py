@@ -8,7 +8,7 @@ import pytest
 from engine_ground import Ground, reference, submissions
 from store_ground import flip_last_bit
 
-from uoro.errors import OutcomeUnknown
+from uoro.errors import OutcomeUnknown, StaleEpoch
 from uoro.store.memory import Fault, MemoryStore
 
 
@@ -164,3 +164,28 @@ def test_a_record_of_another_server_at_the_open_position_deposes(monkeypatch: py
     ground.work()
     assert ground.losses == ["me"]
     assert ground.state("s") == before
+
+
+class TrimmedStore(MemoryStore):
+    """Another server takes the shard and trims the log between a recovery's look at the bounds and its reading."""
+
+    is_taken = False
+
+    def read_log(self, position: int):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        if TrimmedStore.is_taken:
+            TrimmedStore.is_taken = False
+            self._shelf.lease_ends = 0.0
+            other = MemoryStore(self._shelf)
+            other.trim(other.acquire("other"), self._shelf.next)
+        return super().read_log(position)
+
+
+def test_a_log_that_another_server_trims_during_recovery_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recovering one is deposed; it says so, instead of a log that cannot be read."""
+    monkeypatch.setattr("engine_ground.MemoryStore", TrimmedStore)
+    ground = Ground()
+    ground.create("s")
+    TrimmedStore.is_taken = True
+    with pytest.raises(StaleEpoch):
+        ground.crash()
+    assert ground.losses == ["me"]

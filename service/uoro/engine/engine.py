@@ -161,7 +161,7 @@ class Engine:
     def recover(self) -> None:
         """Take the shard, read the headings of its streams, and hand the log behind them to the runner.
 
-        Raises Unavailable, StoreUnavailable, and then may be called again; CorruptRecord.
+        Raises Unavailable, StoreUnavailable, and then may be called again; CorruptRecord, StaleEpoch.
         """
         start = time.perf_counter()
         recovery = self._recovery
@@ -172,7 +172,11 @@ class Engine:
             recovery = self._recovery = Recovery.begin(self._store, self._clock())
             self.runner.begin(recovery.shelf, recovery.bounds.first - 1)
             self.catalog.damaged.update(recovery.catalog.damaged)
-        recovery.follow(self._replay)
+        try:
+            recovery.follow(self._replay)
+        except CorruptRecord:
+            self.ownership.renew()  # refused if another server took the shard, and trimmed what was to be read
+            raise
         self.committer.position = recovery.bounds.next
         self.snapshotter.begin(recovery.marks, recovery.bounds)
         for stream in recovery.ended:
@@ -381,7 +385,7 @@ class Engine:
             for number in range(self._num_runners)
         ]
         self._runners.append(self._loop("loader", lambda: self.loader.load_once(TICK_S), until=self._drained))
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self.ownership.is_lost:
             try:
                 self.recover()
                 break

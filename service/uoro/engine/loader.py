@@ -141,21 +141,30 @@ class Loader:
         return self._relive(stream, read, start, its.position)
 
     def _relive(self, stream: str, read: Stream | None, start: int, end: int) -> Learner | None:
-        """What the log makes of an older generation, or of nothing."""
-        shelf = Shelf()
-        if read is not None:
-            shelf.streams[stream] = read
-        try:
-            for record in self._store.read_log(start):
-                if record.position > end:
-                    break
-                entries = [entry for entry in decode(record.payload) if entry.stream == stream]
-                for _ in shelf.apply(entries, record.position):
-                    pass
-        except CorruptRecord as error:
-            _log.error(
-                "stream %s is set aside: its snapshots and the log do not tell how it was left: %s", stream, error
-            )
-            return None
-        relived = shelf.streams.get(stream)
-        return None if relived is None else relived.learner
+        """What the log makes of an older generation, or of nothing; None if that cannot be had."""
+        while True:
+            # Records before the log's first one were trimmed since this stream needs none of them.
+            first = max(start, self._store.bounds().first)
+            shelf = Shelf()
+            if read is not None:
+                shelf.streams[stream] = Stream.of(read.model(), read.position, read.born) if read.learner else read
+            try:
+                self._apply(stream, shelf, first, end)
+            except CorruptRecord as error:
+                if self._store.bounds().first > first:
+                    continue  # trimmed meanwhile
+                _log.error("the log does not tell how stream %s was left: %s", stream, error)
+                return None
+            relived = shelf.streams.get(stream)
+            if relived is None or relived.is_damaged:
+                _log.error("neither the snapshots of stream %s nor the log tell how it was left", stream)
+                return None
+            return Learner.new(relived.spec) if relived.is_cold else relived.learner
+
+    def _apply(self, stream: str, shelf: Shelf, start: int, end: int) -> None:
+        for record in self._store.read_log(start):
+            if record.position > end:
+                return
+            entries = [entry for entry in decode(record.payload) if entry.stream == stream]
+            for _ in shelf.apply(entries, record.position):
+                pass

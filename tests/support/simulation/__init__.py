@@ -1,0 +1,1 @@
+"""Engine, store, clients and mishaps in one process: no time, no threads, every choice drawn from one seed."""
