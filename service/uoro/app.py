@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uoro.api.app import create_app
+from uoro.api.gathering import GatheringProtocol
 from uoro.api.keyring import Keyring
 from uoro.engine.engine import Engine
 from uoro.engine.warmup import WarmUp
@@ -133,6 +134,7 @@ def _listen(settings: Settings) -> socket.socket:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=GatheringProtocol,
         log_config=None,
         log_level=settings.log_level,
         access_log=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -43,8 +42,7 @@ class _Unsubscribe(_Wire, tag="unsubscribe"):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Observe:
+class Observe(msgspec.Struct, frozen=True):
     """Learn an observation. `id` is the caller's, as JSON; `stream` is None where the path says it."""
 
     id: Raw
@@ -52,8 +50,7 @@ class Observe:
     observation: Observation
 
 
-@dataclass(frozen=True, slots=True)
-class Predict:
+class Predict(msgspec.Struct, frozen=True):
     """Tell what is expected; `horizon` is None where none was given."""
 
     id: Raw
@@ -61,16 +58,14 @@ class Predict:
     horizon: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(msgspec.Struct, frozen=True):
     """Tell every result of a stream from now on."""
 
     id: Raw
     stream: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
+class Unsubscribe(msgspec.Struct, frozen=True):
     """No longer."""
 
     id: Raw
@@ -180,7 +175,21 @@ def result_message(observed: Observed) -> _Result:
 
 def own_result_message(request_id: Raw, observed: Observed) -> _OwnResult:
     """The reply to one's own observation."""
-    return _OwnResult(*msgspec.structs.astuple(reply_to(observed)), id=request_id)
+    result = observed.result
+    if result is None:
+        return _OwnResult(observed.stream, observed.seq, duplicate=observed.is_duplicate, id=request_id)
+    return _OwnResult(
+        observed.stream,
+        result.seq,
+        result.t,
+        observed.is_duplicate,
+        result.prediction,
+        result.loss,
+        result.baseline_loss,
+        result.anomaly,
+        result.next,
+        id=request_id,
+    )
 
 
 def error_message(request_id: Raw, error: UoroError) -> dict[str, object]:

@@ -52,6 +52,7 @@ MAX_FOLLOWED = 10_000
 SEND_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 1.0
 
+_ENCODER = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +65,7 @@ class _Closing(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Unanswered:
     """An answer that is owed: to which message, when it can be had, and how it is worded."""
 
@@ -278,4 +279,4 @@ def _result(request_id: Raw, outcomes: Outcomes) -> object:
 
 
 def _encode(message: object) -> str:
-    return msgspec.json.encode(message).decode()
+    return _ENCODER.encode(message).decode()

@@ -22,7 +22,7 @@ class ObserveRequest:
     @property
     def num_observations(self) -> int:
         """Of all runs."""
-        return sum(len(run.observations) for run in self.runs)
+        return sum([len(run.observations) for run in self.runs])
 
     @property
     def streams(self) -> list[str]:

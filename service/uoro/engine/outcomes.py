@@ -37,7 +37,7 @@ class Learned:
 
     def newest(self) -> Result | None:
         """The last result."""
-        return self.parts[-1][-1] if self.parts else None
+        return self.parts[-1].newest() if self.parts else None
 
 
 class Outcomes(Sequence[Observed | UoroError]):

@@ -12,7 +12,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from uoro.domain import Observation, Run, StreamInfo
 from uoro.engine.catalog import Catalog, Draft, Known
@@ -210,7 +212,7 @@ class Planner:
 
 def is_plain(observations: Sequence[Observation], spec: StreamSpec, next_seq: int) -> bool:
     """Whether all fit the spec and come in sequence; False also where only a closer look can tell."""
-    kinds: dict[str, type] = {name: float if its.type == "number" else str for name, its in spec.fields.items()}
+    kinds = spec.kinds
     for seq, observation in enumerate(observations, next_seq):
         if observation.seq is not None and observation.seq != seq:
             return False

@@ -382,10 +382,11 @@ def _laid_out(batch: Batch) -> tuple[_Record, list[tuple[str, _Step]], list[Answ
         first = len(steps)
         for learned in answer.entries:
             steps += ((its.stream, _Step(record, owed, its, learned)) for its in next(rest))
-        recalled: dict[str, list[tuple[int, int]]] = {}
-        for place, stream, seq in answer.recalled:
-            recalled.setdefault(stream, []).append((place, seq))
-        steps += ((stream, _Step(record, owed, None, None, its)) for stream, its in recalled.items())
+        if answer.recalled:
+            recalled: dict[str, list[tuple[int, int]]] = {}
+            for place, stream, seq in answer.recalled:
+                recalled.setdefault(stream, []).append((place, seq))
+            steps += ((stream, _Step(record, owed, None, None, its)) for stream, its in recalled.items())
         owed.num_left = len(steps) - first
         if not owed.num_left:
             complete.append(answer)

@@ -73,7 +73,7 @@ class Evaluation:
 
     def means(self, row: int) -> tuple[float | None, float | None, float | None]:
         """Mean loss, mean baseline loss and skill of the recent (0) or total (1) window."""
-        loss, baseline, num = (float(value) for value in self.sums[row])
+        loss, baseline, num = self.sums[row].tolist()
         if not num:
             return None, None, None
         skill = 1.0 - loss / baseline if baseline > 0 else (0.0 if loss == 0 else None)

@@ -37,11 +37,10 @@ class Reader:
         self.category_names = encoder.category_fields[: encoder.num_category_targets]
         self.vocabularies = encoder.vocabularies
 
-    def prediction(self, values: np.ndarray) -> Prediction:
+    def prediction(self, numbers: list[float]) -> Prediction:
         """The prediction that a row's numbers stand for; fields without a first value are left out."""
         prediction: Prediction = {}
         end = 0
-        numbers = values.tolist()
         for name in self.number_names:
             mean, lower, upper = numbers[end : end + 3]
             if not math.isnan(mean):
@@ -54,9 +53,9 @@ class Reader:
             end += 2 * TOP + 1
         return prediction
 
-    def result(self, row: np.ndarray, after: np.ndarray) -> Result:
+    def result(self, row: list[float], after: list[float]) -> Result:
         """The result in a row; `after` is the prediction for the observation that follows."""
-        seq, t, flags, loss, baseline_loss, anomaly = row[:NUM_HEAD].tolist()
+        seq, t, flags, loss, baseline_loss, anomaly = row[:NUM_HEAD]
         return Result(
             seq=int(seq),
             t=timestamp(t, is_calendar=bool(int(flags) & IS_CALENDAR)),
@@ -94,11 +93,17 @@ class Results(Sequence[Result]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         i = index % len(self)
-        return self._reader.result(self.rows[i], self.rows[i + 1, NUM_HEAD:])
+        row, after = self.rows[i : i + 2].tolist()
+        return self._reader.result(row, after[NUM_HEAD:])
 
     def part(self, first: int, num: int) -> Results:
         """So many of them in a row."""
         return Results(self._reader, self.rows[first : first + num + 1])
+
+    def newest(self) -> Result:
+        """The last one."""
+        row, after = self.rows[-2:].tolist()
+        return self._reader.result(row, after[NUM_HEAD:])
 
     @property
     def losses(self) -> np.ndarray:

@@ -82,8 +82,8 @@ class Ring:
         if seq < 1 or row[SEQ] != seq:
             return None
         after = self.pending if seq == newest else self.rows[(seq + 1) % len(self.rows)][NUM_HEAD:]
-        return self.reader.result(row, after)
+        return self.reader.result(row.tolist(), after.tolist())
 
     def prediction(self) -> Prediction:
         """The pending prediction."""
-        return self.reader.prediction(self.pending)
+        return self.reader.prediction(self.pending.tolist())

@@ -5,6 +5,7 @@ Frozen and validated: a spec that exists can be built. JSON form in and out is t
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -160,6 +161,11 @@ class StreamSpec(_Frozen):
     def document(self) -> dict[str, object]:
         """The whole spec as a JSON document, defaults included; `parse` is its inverse."""
         return self.model_dump(mode="json")
+
+    @cached_property
+    def kinds(self) -> dict[str, type]:
+        """The type of each field's values."""
+        return {name: float if its.type == "number" else str for name, its in self.fields.items()}
 
     def check(self, observation: Observation) -> None:
         """Raises InvalidObservation, naming the field, if an observation does not fit the fields."""
