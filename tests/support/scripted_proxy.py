@@ -1,9 +1,10 @@
-"""A proxy on a unix socket between a store and its server, which loses requests and replies as told."""
+"""A proxy on a unix socket between a store and its server, which loses, delays and refuses requests as told."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from enum import Enum
 from pathlib import Path
@@ -12,25 +13,43 @@ from urllib.parse import quote
 
 
 class Loss(Enum):
-    """What happens to a request: it is not handed on, or its reply is not; the connection closes at once."""
+    """What happens to a request.
+
+    It is not handed on, or its reply is not, and the connection closes at once; it is handed on late; or it is answered
+    with an error in the server's place.
+    """
 
     REQUEST = "request"
     REPLY = "reply"
+    SLOW = "slow"
+    OOM = "-OOM command not allowed when used memory > 'maxmemory'."
+    READONLY = "-READONLY You can't write against a read only replica."
+    LOADING = "-LOADING Redis is loading the dataset in memory"
+
+
+_ERRORS = (Loss.OOM, Loss.READONLY, Loss.LOADING)
 
 
 class ScriptedProxy:
     """Losses befall the requests with `word`, in the order of `script`; None lets one through.
 
+    Args:
+        word: an empty one means every request, those that open a connection included.
+        delay_s: by which a slow request is late.
+
     Attributes:
+        num_meant: how many requests with the word came.
         held: requests that were lost on their way; `deliver_late` hands them to the server after all.
     """
 
-    def __init__(self, server_socket: Path, socket_path: Path, word: bytes) -> None:
+    def __init__(self, server_socket: Path, socket_path: Path, word: bytes, delay_s: float = 0.0) -> None:
+        self.num_meant = 0
         self.script: deque[Loss | None] = deque()
         self.held: list[bytes] = []
         self.url = "unix://" + quote(str(socket_path))
         self._server_socket = server_socket
         self._word = word
+        self._delay_s = delay_s
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(socket_path))
         self._listener.listen()
@@ -74,7 +93,12 @@ class ScriptedProxy:
                 upstream.connect(str(self._server_socket))
                 with downstream.makefile("rb") as requests, upstream.makefile("rb") as replies:
                     while request := read_frame(requests):
-                        loss = self.script.popleft() if self._is_meant(request) and self.script else None
+                        loss = self._draw(request)
+                        if loss is not None and loss in _ERRORS:
+                            downstream.sendall(f"{loss.value}\r\n".encode())
+                            continue
+                        if loss is Loss.SLOW:
+                            time.sleep(self._delay_s)
                         if loss is Loss.REQUEST:
                             self.held.append(request)
                             return
@@ -88,8 +112,12 @@ class ScriptedProxy:
             finally:
                 self._open -= {downstream, upstream}
 
-    def _is_meant(self, request: bytes) -> bool:
-        return b"LOAD" not in request and self._word in request  # the library names every function
+    def _draw(self, request: bytes) -> Loss | None:
+        # The library names every function, so its loading has every word.
+        if self._word and (b"LOAD" in request or self._word not in request):
+            return None
+        self.num_meant += 1
+        return self.script.popleft() if self.script else None
 
 
 def read_frame(stream: BinaryIO) -> bytes:
