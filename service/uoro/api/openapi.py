@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from uoro import limits
 from uoro.api import schemas
+from uoro.api.paths import SNAPSHOT_NAME
 from uoro.api.problems import PROBLEM_TYPE
 from uoro.api.rights import Right, right_of
 from uoro.domain import STREAM_ID
@@ -103,7 +104,7 @@ SNAPSHOT: Document = {
     "in": "path",
     "required": True,
     "description": "name of the snapshot",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": f"^{SNAPSHOT_NAME.pattern}$"},
 }
 
 RESULTS = query(

@@ -99,5 +99,5 @@ def decode_named(payload: bytes) -> Named:
 def _read(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
     try:
         return decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptRecord(f"a stored payload cannot be read: {error}") from error
