@@ -9,7 +9,7 @@ PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python
 
 # Real servers, and a browser, that some tests judge against. Those tests skip, with the reason, where the programs are absent;
 # `make test SYSTEM_PACKAGES=` leaves the machine's packages alone.
-SYSTEM_PACKAGES := redis-server prometheus chromium
+SYSTEM_PACKAGES := redis-server prometheus chromium mosquitto
 
 .PHONY: help setup run demo pictures test lint system-packages bench campaign wire clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -36,12 +37,19 @@ Example: uoro ingest redis redis://localhost:6379/0 plant --stream plant
 Example: uoro ingest redis rediss://user:secret@db:6379/0 orders --stream shop/orders --once
 """
 
+MQTT_HELP = """Learn the messages of an MQTT 5 broker, each at least once and in order.
+
+A payload is a number or text (the field is then called value), an object of fields, or an observation
+{"x": {...}, "t": ..., "seq": ...}. Messages that carry a seq are learned exactly once; without one, a message may be
+learned twice if this command is killed. The session's name lets the broker keep what comes meanwhile.
+A password comes from the environment: UORO_MQTT_PASSWORD.
+
+Example: uoro ingest mqtt localhost 'plant/+/flow'
+
+Example: uoro ingest mqtt broker.example --port 8883 --tls --user sensors 'plant/#' --stream 'site-1/{topic}'
+"""
+
 ingest = typer.Typer(name="ingest", help=INGEST_HELP, no_args_is_help=True, rich_markup_mode=None)
-
-
-@ingest.callback()
-def _group() -> None:
-    """A group of commands, even while there is one."""
 
 
 @ingest.command("redis", help=REDIS_HELP)
@@ -59,7 +67,7 @@ def redis(
 
     if not STREAM_ID.fullmatch(stream):
         fail(f"{stream!r} is no id of a stream.", MISUSED)
-    misfits = _Misfits()
+    misfits = _Misfits("entry")
     with failures_in_a_sentence(), client_of(url, api_key, PATIENCE) as client:
         try:
             source = connect(redis_url)
@@ -73,6 +81,37 @@ def redis(
         finally:
             source.close()
             out().print(f"{feed.num_learned:,} entries learned, {feed.num_misfits:,} set aside")
+
+
+@ingest.command("mqtt", help=MQTT_HELP)
+def mqtt(
+    host: Annotated[str, typer.Argument(help="Host of the broker.")],
+    topic: Annotated[str, typer.Argument(help="Filter of the topics, such as plant/+/flow or plant/#.")],
+    stream: Annotated[
+        str, typer.Option("--stream", help="Stream that learns; {topic} stands for the topic.")
+    ] = "{topic}",
+    session: Annotated[str, typer.Option("--session", help="Name of the session that the broker keeps.")] = "uoro",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the broker.")] = 1883,
+    user: Annotated[str | None, typer.Option("--user", help="User at the broker.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS with the broker.")] = False,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+) -> None:
+    """See MQTT_HELP."""
+    from uoro.feeds.mqtt import MqttFeed  # noqa: PLC0415 - the help must not wait for it
+
+    misfits = _Misfits("message of")
+    with failures_in_a_sentence(), client_of(url, api_key, PATIENCE) as client:
+        feed = MqttFeed(client, topic=topic, stream=stream, session=session, on_misfit=misfits.tell)
+        password = os.environ.get("UORO_MQTT_PASSWORD")
+        try:
+            feed.start(host, port, user=user, password=password, tls=tls)
+            _go_on(lambda: feed.step(WAIT_MS / 1000), ends_when_idle=False)
+        except (FeedEndedError, SourceAwayError) as error:
+            fail(f"{error}.")
+        finally:
+            feed.stop()
+            out().print(f"{feed.num_learned:,} messages learned, {feed.num_misfits:,} set aside")
 
 
 def _go_on(step: Callable[[], int], *, ends_when_idle: bool) -> None:
@@ -105,13 +144,14 @@ def _passes(error: ClientError) -> bool:
 
 
 class _Misfits:
-    """Tells the first entries that are set aside."""
+    """Tells the first parts that are set aside."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: str) -> None:
+        self._part = part
         self._num = 0
 
-    def tell(self, entry_id: str, reason: str) -> None:
+    def tell(self, name: str, reason: str) -> None:
         """One more."""
         self._num += 1
         if self._num <= MAX_MISFITS_TOLD:
-            err().print(f"entry {entry_id} is set aside: {reason}", markup=False, soft_wrap=True)
+            err().print(f"{self._part} {name} is set aside: {reason}", markup=False, soft_wrap=True)
