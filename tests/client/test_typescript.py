@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -49,17 +50,30 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Guarded(LiveService):
     """A service whose keys are there before it starts: a new one it would know only after a second."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, origin: str) -> None:
         keys = KeyFile(data_dir / "keys.json")
         settings = {"API_KEYS_FILE": str(keys.path), "SNAPSHOT_INTERVAL_S": "0.5", "MAX_QUEUE_OBSERVATIONS": "1000"}
-        super().__init__(data_dir, settings)
+        super().__init__(data_dir, {**settings, "CORS_ORIGINS": origin})
         self.admin = keys.make("admin")
         self.rationed = keys.make("read", "write", max_observations_per_s=1_000)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    service = Guarded(tmp_path_factory.mktemp("typescript-service"))
+def site(package: Path) -> Iterator[str]:
+    """Another site than the service, with the package on it."""
+    (package / "page.html").write_text("<!doctype html><title>a page</title>")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(partial(Quiet, directory=str(package))) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, site: str) -> Iterator[Guarded]:
+    service = Guarded(tmp_path_factory.mktemp("typescript-service"), site)
     service.start()
     yield service
     service.end()
@@ -87,7 +101,15 @@ def door_of(service: LiveService) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    with served(Door) as address:
+        yield address
+
+
+@contextmanager
+def served(answer: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """An address on this machine, for as long as it is needed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answer)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -130,6 +152,42 @@ def test_an_example_of_the_readme_runs(package: Path, service: Guarded, number: 
     assert number or re.findall(r"^(\d+) \{ value: \d+ \}", outcome.stdout, re.MULTILINE) == [
         str(n) for n in range(41, 51)
     ]
+
+
+def test_in_a_browser(site: str, service: Guarded) -> None:
+    """On a page of another site, with a key: a writer and a subscription go through a kill."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    begin = """async ([url, apiKey]) => {
+        const { Client } = await import("/dist/index.js");
+        const client = new Client(url, { apiKey, patience: { maxAttempts: 1000, maxTotalS: 240, maxPauseS: 1 } });
+        await client.create("page", { fields: { v: { type: "number" } }, hidden_size: 2 });
+        window.told = [];
+        window.writer = client.writer("page");
+        window.listening = (async () => {
+            for await (const { seq, x } of client.subscribe("page", { after: 0 })) {
+                if (window.told.push([seq, x.v]) === 20) return;
+            }
+        })();
+        for (let n = 1; n <= 10; n++) await window.writer.observe({ v: n });
+    }"""
+    go_on = """async () => {
+        for (let n = 11; n <= 20; n++) await window.writer.observe({ v: n });
+        await window.listening;
+        return window.told;
+    }"""
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(f"{site}/page.html")
+        page.evaluate(begin, [service.url, service.admin])
+        service.kill()
+        service.start(wait=False)
+        told = page.evaluate(go_on)
+        browser.close()
+    assert told == [[n, n] for n in range(1, 21)]
 
 
 def judged(outcome: subprocess.CompletedProcess[str], num_least: int) -> None:
