@@ -164,8 +164,7 @@ class Snapshotter:
             its = self._runner.shelf.streams.get(stream)
             if its is not None and its.is_damaged:
                 # The newest generation says so; the one before it stays, for whoever wants to look.
-                self._put(_snapshot(stream, its.copy(max(its.position, mark.newest))))
-                mark.is_set_aside = True
+                mark.is_set_aside = self._put(_snapshot(stream, its.copy(max(its.position, mark.newest))))
 
     def _write(self, stream: str) -> None:
         """Write a generation of the stream as it is, or once more as it is in the store."""
@@ -193,14 +192,16 @@ class Snapshotter:
         return None
 
     def _put(self, snapshot: Snapshot) -> bool:
+        """Write a generation, unless what was copied has ended since, or a newer one is there."""
         with self._writing:
-            mark = self.marks.get(snapshot.stream)
-            if snapshot.stream in self._deleted or (mark is not None and snapshot.position < mark.newest):
+            its = self._runner.shelf.streams.get(snapshot.stream)
+            if its is None or snapshot.position < its.born or snapshot.stream in self._deleted:
+                return False
+            mark = self._mark(snapshot.stream, its)
+            if snapshot.position < mark.newest:
                 return False
             self._ownership.write(lambda epoch: self._store.put_snapshot(epoch, snapshot))
-            its = self._runner.shelf.streams.get(snapshot.stream)
-            if its is not None:
-                self._mark(snapshot.stream, its).add(snapshot.position, self._clock())
+            mark.add(snapshot.position, self._clock())
             return True
 
     def _trim(self, seen: int, marks: Mapping[str, Mark]) -> None:
