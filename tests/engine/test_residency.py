@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Thread
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from uoro.domain import Observation, Observed
 from uoro.engine.engine import Engine
+from uoro.engine.loader import RETRY_S
 from uoro.engine.meter import SilentMeter
 from uoro.engine.residency import PROBATION_S, PROTECTED_SHARE, Residency
+from uoro.engine.snapshotter import _snapshot as snapshot_of
 from uoro.engine.specs import state_bytes
 from uoro.errors import StoreUnavailable, StreamDamaged, UoroError
 from uoro.learning.spec import StreamSpec
@@ -250,6 +253,46 @@ def test_reads_of_cold_streams_are_refused_while_the_store_is_away() -> None:
     ground.shelf.is_away = False
     assert isinstance(ground.done(waiting)[0], Observed)
     assert ground.state("s") == reference([1.0, 2.0, 3.0]).dump()
+
+
+def test_the_loader_rests_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With streams to bring ahead, or one to let go, it waits between its tries; nothing else is on its mind."""
+    ground = Ground(limits=small(3))
+    for number in range(2):
+        observe(ground, f"s{number}", [1.0])
+    for _ in range(2):
+        ground.clock.now += 10.0
+        ground.snapshot()
+    engine = Engine(MemoryStore(ground.shelf), "me", ground.limits, SilentMeter(), auto_create=True)
+    engine.recover()
+    rests: list[float] = []
+    monkeypatch.setattr(time, "sleep", rests.append)
+    ground.shelf.is_away = True
+    assert not engine.loader.load_once(60.0)
+    assert rests == [RETRY_S]
+    ground.shelf.is_away = False
+    assert engine.loader.load_once(60.0), "and goes on where it was"
+    assert rests == [RETRY_S]
+    assert engine.describe("s1").is_resident
+
+
+def test_a_copy_of_what_ended_is_not_written_over_what_began_since() -> None:
+    """It was taken before a deletion, whose snapshots are gone when it comes to be written."""
+    ground = Ground()
+    observe(ground, "s", [1.0])
+    observe(ground, "other", [1.0])
+    copying = ground.engine.runner.copy("s")
+    ground.work()
+    copied = copying.result(timeout=0)
+    assert copied is not None
+    ground.done(ground.engine.delete("s"))
+    observe(ground, "s", [2.0])
+    snapshotter = ground.engine.snapshotter
+    assert snapshotter.save("other", ground.engine.runner.shelf.streams["other"])
+    assert not snapshotter._put(snapshot_of("s", copied))
+    assert "s" not in ground.shelf.generations
+    ground.crash()
+    assert ground.state("s") == reference([2.0]).dump()
 
 
 def test_a_restart_brings_the_newest_ahead_and_stops_at_the_budget() -> None:

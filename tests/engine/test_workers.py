@@ -19,8 +19,9 @@ from uoro.engine.entries import decode, encode
 from uoro.engine.lanes import LIVE_TURNS, TURN_OBSERVATIONS, Lanes
 from uoro.engine.meter import SilentMeter
 from uoro.engine.operations import CreateRequest, ObserveRequest, Operation
+from uoro.engine.pieces import Batch
 from uoro.engine.planner import Planner
-from uoro.engine.runner import Batch, Runner
+from uoro.engine.runner import Runner
 from uoro.engine.shelf import Shelf
 from uoro.engine.subscriptions import Hub
 from uoro.learning.learner import Learner

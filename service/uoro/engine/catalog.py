@@ -33,6 +33,10 @@ class Known:
     last_seq: int
     nbytes: int
 
+    def at(self, last_seq: int) -> Known:
+        """The same, with another newest observation."""
+        return Known(self.spec, self.labels, self.is_frozen, last_seq, self.nbytes)
+
 
 class Catalog:
     """All streams by id.
@@ -44,9 +48,9 @@ class Catalog:
             The runner, which finds out, is the only one to change it.
     """
 
-    def __init__(self, resident: Container[str] = frozenset()) -> None:
+    def __init__(self) -> None:
         self.nbytes = 0
-        self.resident = resident
+        self.resident: Container[str] = frozenset()
         self.damaged: set[str] = set()
         self._streams: dict[str, Known] = {}
         self._num_frozen = 0
@@ -151,4 +155,4 @@ class Draft:
 
     def advance(self, stream: str, known: Known, last_seq: int) -> None:
         """Change only the place of a stream's newest observation; `known` is what was known of it."""
-        self.changes[stream] = Known(known.spec, known.labels, known.is_frozen, last_seq, known.nbytes)
+        self.changes[stream] = known.at(last_seq)

@@ -21,9 +21,10 @@ from uoro.engine.entries import encode
 from uoro.engine.meter import Meter
 from uoro.engine.operations import ObserveRequest, Operation
 from uoro.engine.ownership import Ownership
+from uoro.engine.pieces import Batch
 from uoro.engine.planner import Plan, Planner
 from uoro.engine.queue import Queue
-from uoro.engine.runner import Batch, Runner
+from uoro.engine.runner import Runner
 from uoro.errors import OutcomeUnknown, PositionConflict, StaleEpoch, StoreUnavailable, UoroError
 from uoro.store.protocol import Store
 

@@ -16,12 +16,14 @@ import logging
 import time
 from collections import deque
 
-from uoro.engine.entries import decode, decode_model
+from uoro.engine.entries import decode
+from uoro.engine.lanes import Lane
 from uoro.engine.meter import Meter
+from uoro.engine.pieces import Piece
 from uoro.engine.runner import Runner
-from uoro.engine.shelf import Shelf, Stream
+from uoro.engine.shelf import Shelf, Stream, newest_readable
 from uoro.engine.snapshotter import Snapshotter
-from uoro.errors import CorruptRecord, InvalidSpec, StaleEpoch, StoreUnavailable
+from uoro.errors import CorruptRecord, StaleEpoch, StoreUnavailable
 from uoro.learning.learner import Learner
 from uoro.store.protocol import Store
 
@@ -43,61 +45,61 @@ class Loader:
 
     def begin(self) -> None:
         """Bring streams ahead of being asked, those that changed last before others."""
-        cold = [(its.position, stream) for stream, its in self._runner.shelf.streams.items() if its.is_cold]
+        cold = [(its.position, stream) for stream, its in self._runner.shelf.streams.items() if its.is_stored]
         self._ahead.extend(stream for _, stream in sorted(cold, reverse=True))
 
     def load_once(self, timeout_s: float) -> bool:
         """Bring what is waited for; False if nothing could be done within the timeout."""
-        parked = self._runner.take_parked(0.0 if self._ahead else timeout_s)
-        num_done, pause_s = 0, BUSY_S
+        lanes = deque(self._runner.take_parked(0.0 if self._ahead else timeout_s))
+        num_taken, is_helped, pause_s = len(lanes), False, 0.0
         try:
-            if not parked:
-                return self._trim(timeout_s) or self._bring_ahead()
-            for lane in parked:
-                its = self._runner.shelf.streams.get(lane.stream)
-                if its is not None and its.is_cold:
-                    if not self._make_room(its.nbytes):
-                        break
-                    self._bring(lane.stream, its)
-                self._runner.unpark(lane)
-                num_done += 1
+            while lanes and self._serve(lanes[0]):
+                lanes.popleft()
+            is_helped = not num_taken and (self._trim() or self._bring_ahead())
+            if lanes or (self._runner.residency.is_over and not is_helped):
+                pause_s = BUSY_S
         except (StoreUnavailable, StaleEpoch) as error:
-            for lane in parked[num_done:]:
+            for lane in lanes:
                 self._runner.refuse_reads(lane, error)
             pause_s = RETRY_S
         finally:
-            self._runner.park_again(parked[num_done:])
-        if num_done < len(parked):
+            self._runner.park_again(lanes)
+        if pause_s:
             time.sleep(min(pause_s, timeout_s))
-        return num_done > 0
+        return is_helped or len(lanes) < num_taken
 
-    def _trim(self, timeout_s: float) -> bool:
+    def _serve(self, lane: Lane[Piece]) -> bool:
+        """Bring the learner that a lane waits for; False if there is no room now."""
+        its = self._runner.shelf.streams.get(lane.stream)
+        if its is not None and its.is_cold:
+            if not self._make_room(its.nbytes):
+                return False
+            self._bring(lane.stream, its)
+        self._runner.unpark(lane)
+        return True
+
+    def _trim(self) -> bool:
         """Let go what came in without asking: a model that was loaded through the log."""
-        if not self._runner.residency.is_over:
-            return False
-        is_done = self._make_room(0)
-        if not is_done:
-            time.sleep(min(BUSY_S, timeout_s))
-        return is_done
+        return self._runner.residency.is_over and self._make_room(0)
 
     def _bring_ahead(self) -> bool:
         """Bring the next stream that nobody asked for; False if there is none, or no room."""
-        while self._ahead:
-            stream = self._ahead[0]
-            its = self._runner.shelf.streams.get(stream)
-            if its is not None and its.is_cold and not its.is_new:
-                if not self._runner.residency.has_room(its.nbytes):
-                    self._ahead.clear()
-                    return False
-                lane = self._runner.claim(stream)
-                if lane is not None:
-                    try:
-                        self._bring(stream, its)
-                    finally:
-                        self._runner.unpark(lane)
-            self._ahead.popleft()
-            return True
-        return False
+        if not self._ahead:
+            return False
+        stream = self._ahead[0]
+        its = self._runner.shelf.streams.get(stream)
+        if its is not None and its.is_stored:
+            if not self._runner.residency.has_room(its.nbytes):
+                self._ahead.clear()
+                return False
+            lane = self._runner.claim(stream)
+            if lane is not None:
+                try:
+                    self._bring(stream, its)
+                finally:
+                    self._runner.unpark(lane)
+        self._ahead.popleft()
+        return True
 
     def _make_room(self, nbytes: int) -> bool:
         """Let others go until so many bytes fit; False if none can go now. Raises StoreUnavailable, StaleEpoch."""
@@ -118,7 +120,7 @@ class Loader:
 
     def _bring(self, stream: str, its: Stream) -> None:
         start = time.perf_counter()
-        learner = Learner.new(its.spec) if its.is_new else self._read(stream, its)
+        learner = its.own_learner() or self._read(stream, its)
         if learner is None:
             self._runner.set_aside(stream, its)
         else:
@@ -127,44 +129,33 @@ class Loader:
 
     def _read(self, stream: str, its: Stream) -> Learner | None:
         """The learner as it went; None if that cannot be had."""
-        read, start = None, its.born
-        for generation in self._store.snapshots_of(stream).generations:
-            try:
-                read = Stream.of(decode_model(generation.payload), generation.position, its.born)
-            except (CorruptRecord, InvalidSpec) as error:
-                _log.warning("a snapshot of stream %s cannot be read: %s", stream, error)
-                continue
-            if generation.position >= its.position:
-                return Learner.new(read.spec) if read.is_new else read.learner
-            start = generation.position + 1
-            break
-        return self._relive(stream, read, start, its.position)
-
-    def _relive(self, stream: str, read: Stream | None, start: int, end: int) -> Learner | None:
-        """What the log makes of an older generation, or of nothing; None if that cannot be had."""
         while True:
+            read = newest_readable(self._store.snapshots_of(stream), its.born)
+            if read is not None and read.position >= its.position:
+                return read.own_learner()
+            start = its.born if read is None else read.position + 1
             # Records before the log's first one were trimmed since this stream needs none of them.
             first = max(start, self._store.bounds().first)
-            shelf = Shelf()
-            if read is not None:
-                shelf.streams[stream] = Stream.of(read.model(), read.position, read.born) if read.learner else read
             try:
-                self._apply(stream, shelf, first, end)
+                return self._relive(stream, read, first, its.position)
             except CorruptRecord as error:
-                if self._store.bounds().first > first:
-                    continue  # trimmed meanwhile
-                _log.error("the log does not tell how stream %s was left: %s", stream, error)
-                return None
-            relived = shelf.streams.get(stream)
-            if relived is None or relived.is_damaged:
-                _log.error("neither the snapshots of stream %s nor the log tell how it was left", stream)
-                return None
-            return Learner.new(relived.spec) if relived.is_cold else relived.learner
+                if self._store.bounds().first <= first:  # else it was trimmed meanwhile
+                    _log.error("the log does not tell how stream %s was left: %s", stream, error)
+                    return None
 
-    def _apply(self, stream: str, shelf: Shelf, start: int, end: int) -> None:
+    def _relive(self, stream: str, read: Stream | None, start: int, end: int) -> Learner | None:
+        """What the log makes of an older generation, or of nothing. Raises CorruptRecord."""
+        shelf = Shelf()
+        if read is not None:
+            shelf.streams[stream] = read
         for record in self._store.read_log(start):
             if record.position > end:
-                return
+                break
             entries = [entry for entry in decode(record.payload) if entry.stream == stream]
             for _ in shelf.apply(entries, record.position):
                 pass
+        relived = shelf.streams.get(stream)
+        learner = None if relived is None else relived.own_learner()
+        if learner is None:
+            _log.error("neither the snapshots of stream %s nor the log tell how it was left", stream)
+        return learner

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from uoro.engine.catalog import Catalog, Known
-from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load, decode, decode_about, decode_model
+from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load, decode, decode_about
 from uoro.engine.retention import Mark
-from uoro.engine.shelf import Shelf, Stream
+from uoro.engine.shelf import Shelf, Stream, newest_readable
 from uoro.engine.specs import shared_spec, spec_of, state_bytes
 from uoro.errors import CorruptRecord, InvalidSpec
 from uoro.learning.learner import STATE_VERSION, Learner
@@ -97,28 +97,19 @@ class Recovery:
             positions = [heading.position for heading in (stored.older, stored.newest) if heading is not None]
         except (CorruptRecord, InvalidSpec) as error:
             _log.warning("the newest snapshot of stream %s is read whole: %s", stream, error)
-            found = self._read(stream)
-            if found is None:
+            snapshots = self.store.snapshots_of(stream)
+            readable = newest_readable(snapshots, first)
+            if readable is None:
                 self.unreadable.add(stream)
                 return
-            its, positions = found
+            its = readable
+            positions = [other.position for other in snapshots.generations if other.position <= its.position]
             last_seq, its.learner = its.last_seq, None
         self.shelf.streams[stream] = its
         self.catalog.put(stream, Known(its.spec, its.labels, its.is_frozen, last_seq, its.nbytes))
         if its.is_damaged:
             self.catalog.damaged.add(stream)
         self.marks[stream] = Mark(first, its.position, sorted(positions), self.now_s, is_set_aside=its.is_damaged)
-
-    def _read(self, stream: str) -> tuple[Stream, list[int]] | None:
-        generations = self.store.snapshots_of(stream).generations
-        for generation in generations:
-            try:
-                its = Stream.of(decode_model(generation.payload), generation.position, self.bounds.first)
-            except (CorruptRecord, InvalidSpec) as error:
-                _log.warning("a snapshot of stream %s cannot be read: %s", stream, error)
-                continue
-            return its, [other.position for other in generations if other.position <= generation.position]
-        return None
 
     def _note(self, entry: Entry, position: int) -> None:
         """Let an entry take effect on what is known of its stream."""
@@ -141,8 +132,7 @@ class Recovery:
                 self.unreadable.add(stream)
             else:
                 self.num_observations += len(entry.observations)
-                last_seq = entry.first_seq + len(entry.observations) - 1
-                catalog.put(stream, Known(known.spec, known.labels, known.is_frozen, last_seq, known.nbytes))
+                catalog.put(stream, known.at(entry.first_seq + len(entry.observations) - 1))
         elif known is not None and isinstance(entry, Label):
             catalog.put(stream, replace(known, labels=entry.labels))
         elif known is not None and isinstance(entry, Freeze):

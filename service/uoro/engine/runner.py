@@ -19,21 +19,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Event, Lock
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from uoro.domain import Observed
-from uoro.engine.entries import Delete, Entry, Learn, decode
-from uoro.engine.lanes import TURN_OBSERVATIONS, Lane, Lanes, Lines
+from uoro.engine.entries import Delete, Entry, Learn
+from uoro.engine.lanes import Lane, Lanes, Lines
 from uoro.engine.meter import Meter
-from uoro.engine.outcomes import Learned
+from uoro.engine.pieces import Batch, Call, Piece, Record, Step, complete, laid_out, replayed
 from uoro.engine.planner import Answer
 from uoro.engine.residency import Residency
-from uoro.engine.shelf import Copy, Shelf, Stream, needs_learner
+from uoro.engine.shelf import Copy, Shelf, Stream
 from uoro.engine.subscriptions import Hub
 from uoro.errors import Overloaded, StreamDamaged, UnknownStream, UoroError
 from uoro.learning.learner import Learner
@@ -47,79 +46,6 @@ LOOK_S = 0.05
 """How often a replay that waits for room looks for it, in seconds."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Batch:
-    """A record that is on disk, and who waits for it. `position` is 0 if nothing had to be logged."""
-
-    position: int
-    payload: bytes
-    answers: list[Answer]
-
-
-@dataclass(slots=True, eq=False)
-class _Record:
-    """A batch in the lanes, and how many of its steps are not done."""
-
-    position: int
-    num_left: int = 0
-    is_replayed: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Owed:
-    """An answer that waits for so many steps; None if nobody waits, since they are replayed."""
-
-    answer: Answer | None
-    is_bulk: bool
-    num_left: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Step:
-    """One entry to be applied, or (`entry` None) duplicates to be looked up.
-
-    Attributes:
-        applied: applies its record to its stream, entry by entry.
-        learned: where the results go.
-    """
-
-    record: _Record
-    owed: _Owed
-    entry: Entry | None
-    applied: Iterator[Results | None]
-    learned: Learned | None = None
-    recalled: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def weight(self) -> int:
-        return len(self.entry.observations) if isinstance(self.entry, Learn) else 1
-
-    @property
-    def is_bulk(self) -> bool:
-        return self.owed.is_bulk
-
-    @property
-    def needs_learner(self) -> bool:
-        return self.entry is None or needs_learner(self.entry)
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A read, or whatever else is to be done when its turn comes.
-
-    Attributes:
-        do: given why the learner cannot be brought, or None.
-    """
-
-    do: Callable[[UoroError | None], None]
-    needs_learner: bool = True
-    weight: int = 1
-    is_bulk: bool = False
-
-
-_Piece: TypeAlias = _Step | _Call
 
 
 class Runner:
@@ -159,10 +85,10 @@ class Runner:
         self._hub = hub
         self._limits = limits
         self._clock = clock
-        self._lanes: Lanes[_Piece] = Lanes()
-        self._parked: Lines[_Piece] = Lines()
+        self._lanes: Lanes[Piece] = Lanes()
+        self._parked: Lines[Piece] = Lines()
         self._changed: set[str] = set()
-        self._records: deque[_Record] = deque()
+        self._records: deque[Record] = deque()
         self._num_batches = 0
         self._num_observations = 0
         self._num_reads = 0
@@ -185,33 +111,24 @@ class Runner:
 
     def put(self, batch: Batch) -> None:
         """Hand a batch over; blocks while too many wait."""
-        record, steps, complete = _laid_out(batch, self.shelf)
+        record, steps, answers = laid_out(batch, self.shelf)
         with self._lock:
             while self._num_batches >= self._limits.max_unapplied_batches:
                 self._room.wait()
             self._num_batches += bool(steps)
             self._begin_record(record, steps)
-        for answer in complete:
-            _complete(answer)
+        for answer in answers:
+            complete(answer)
 
     def replay(self, position: int, entries: list[Entry]) -> None:
         """Hand over what of a record is still to be applied; blocks while too many observations wait."""
-        record = _Record(position, is_replayed=True)
-        owed = _Owed(None, is_bulk=True, num_left=-1)
-        steps = [
-            (stream, _Step(record, owed, entry, applied))
-            for stream, (its, applied) in _by_stream(
-                [_in_turns(entry) for entry in entries], position, self.shelf
-            ).items()
-            for entry in its
-        ]
-        record.num_left = len(steps)
+        record, steps = replayed(position, entries, self.shelf)
         with self._lock:
             while self._num_observations >= MAX_REPLAY_OBSERVATIONS:
                 self._room.wait(LOOK_S)
             self._begin_record(record, steps)
 
-    def _begin_record(self, record: _Record, steps: Sequence[tuple[str, _Step]]) -> None:
+    def _begin_record(self, record: Record, steps: Sequence[tuple[str, Step]]) -> None:
         if record.position:
             self._newest = record.position
             self._records.append(record)
@@ -220,19 +137,19 @@ class Runner:
             self._push(stream, step)
         self._advance()
 
-    def _push(self, stream: str, piece: _Piece) -> None:
+    def _push(self, stream: str, piece: Piece) -> None:
         """Add a piece to its stream's lane; with a learner that is to be brought, the loader hears of it at once."""
         lane = self._lanes.push(stream, piece)
         if lane is None:
             return
         its = self.shelf.streams.get(stream)
-        if piece.needs_learner and its is not None and its.is_cold and not its.is_new:
+        if piece.needs_learner and its is not None and its.is_stored:
             self._parked.add(lane)
             self._load.notify()
         else:
             self._give_back(lane)
 
-    def _give_back(self, lane: Lane[_Piece]) -> None:
+    def _give_back(self, lane: Lane[Piece]) -> None:
         if self._lanes.give_back(lane):
             self._ready.notify()
 
@@ -256,7 +173,7 @@ class Runner:
         def copy(its: Stream, position: int) -> Copy | None:
             if its.is_damaged:
                 raise StreamDamaged(stream)
-            return None if its.is_cold and not its.is_new else its.copy(position)
+            return None if its.is_stored else its.copy(position)
 
         return self._read(stream, copy, needs_learner=False)
 
@@ -324,7 +241,7 @@ class Runner:
                 raise Overloaded(f"{MAX_WAITING_READS} reads are waiting, which is the limit")
             self._num_reads += len(reads)
             for stream, read in reads:
-                self._push(stream, _Call(partial(count_off, read, self._newest), needs_learner))
+                self._push(stream, Call(partial(count_off, read, self._newest), needs_learner))
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that waits now is done; False if that took longer than the timeout."""
@@ -347,27 +264,27 @@ class Runner:
                     then()
 
             for stream in streams:
-                self._lanes.push(stream, _Call(pass_by, needs_learner=False, is_bulk=True))
+                self._lanes.push(stream, Call(pass_by, needs_learner=False, is_bulk=True))
         if not streams:
             then()
 
-    def take_parked(self, timeout_s: float) -> list[Lane[_Piece]]:
+    def take_parked(self, timeout_s: float) -> list[Lane[Piece]]:
         """Lanes that wait for a learner, at most `MAX_PARKED_TAKEN`; theirs until each is unparked or parked again."""
         with self._lock:
             if not self._parked and not self.residency.is_over:
                 self._load.wait(timeout_s)
-            parked: list[Lane[_Piece]] = []
+            parked: list[Lane[Piece]] = []
             while self._parked and len(parked) < MAX_PARKED_TAKEN:
                 parked.append(self._parked.pop())
             return parked
 
-    def unpark(self, lane: Lane[_Piece]) -> None:
+    def unpark(self, lane: Lane[Piece]) -> None:
         """Let workers go on with a lane, whose learner is here, or will not be."""
         with self._lock:
             self._note(lane.stream, is_used=True)
             self._give_back(lane)
 
-    def park_again(self, lanes: Sequence[Lane[_Piece]]) -> None:
+    def park_again(self, lanes: Sequence[Lane[Piece]]) -> None:
         """Lanes still wait, before those that came later; those in which nothing waits any more are over."""
         with self._lock:
             for lane in reversed(lanes):
@@ -376,28 +293,28 @@ class Runner:
                 else:
                     self._lanes.give_back(lane)
 
-    def refuse_reads(self, lane: Lane[_Piece], error: UoroError) -> None:
+    def refuse_reads(self, lane: Lane[Piece], error: UoroError) -> None:
         """Answer the reads that wait in a parked lane with an error."""
         with self._lock:
-            refused = [piece for piece in lane.waiting if isinstance(piece, _Call) and piece.needs_learner]
+            refused = [piece for piece in lane.waiting if isinstance(piece, Call) and piece.needs_learner]
             for piece in refused:
                 lane.waiting.remove(piece)
                 lane.num_live -= 1
         for piece in refused:
             piece.do(error)
 
-    def claim_coldest(self) -> Lane[_Piece] | None:
+    def claim_coldest(self) -> Lane[Piece] | None:
         """The lane of the least useful stream in memory that nobody works on; None if there is none."""
         with self._lock:
             lanes = map(self._lanes.claim, self.residency.coldest())
             return next((lane for lane in lanes if lane is not None), None)
 
-    def claim(self, stream: str) -> Lane[_Piece] | None:
+    def claim(self, stream: str) -> Lane[Piece] | None:
         """The lane of a stream that nobody works on; None if somebody does, or something waits."""
         with self._lock:
             return self._lanes.claim(stream)
 
-    def release(self, lane: Lane[_Piece], *, lets_go: bool) -> None:
+    def release(self, lane: Lane[Piece], *, lets_go: bool) -> None:
         """Give a claimed lane back, with the learner gone or as it was."""
         with self._lock:
             if lets_go:
@@ -426,7 +343,7 @@ class Runner:
         lane, pieces = taken
         num_done, published = self._work(lane.stream, pieces)
         with self._lock:
-            complete = [its for its in map(self._done, pieces[:num_done]) if its is not None]
+            answers = [its for its in map(self._done, pieces[:num_done]) if its is not None]
             self._look_at(lane.stream, pieces[:num_done])
             if num_done < len(pieces):
                 lane.put_back(pieces[num_done:])
@@ -439,13 +356,13 @@ class Runner:
             self._is_room_awaited = self._is_room_awaited and not is_room
         if is_room:
             self._on_room()
-        for answer in complete:
-            _complete(answer)
+        for answer in answers:
+            complete(answer)
         for results, entry in published:
             self._hub.publish(lane.stream, results, entry.observations)
         return True
 
-    def _take(self, timeout_s: float) -> tuple[Lane[_Piece], list[_Piece]] | None:
+    def _take(self, timeout_s: float) -> tuple[Lane[Piece], list[Piece]] | None:
         with self._lock:
             taken = self._lanes.take()
             if taken is None:
@@ -453,13 +370,13 @@ class Runner:
                 taken = self._lanes.take()
             return taken
 
-    def _work(self, stream: str, pieces: Sequence[_Piece]) -> tuple[int, list[tuple[Results, Learn]]]:
+    def _work(self, stream: str, pieces: Sequence[Piece]) -> tuple[int, list[tuple[Results, Learn]]]:
         """Do the pieces of a turn, up to one whose learner is not here; how many, and what there is to publish."""
         published: list[tuple[Results, Learn]] = []
         for num_done, piece in enumerate(pieces):
             if piece.needs_learner and not self._has_learner(stream):
                 return num_done, published
-            if isinstance(piece, _Call):
+            if isinstance(piece, Call):
                 piece.do(None)
             elif piece.entry is None:
                 self._recall(stream, piece)
@@ -473,14 +390,15 @@ class Runner:
         its = self.shelf.streams.get(stream)
         if its is None or not its.is_cold:
             return True
-        if not its.is_new or not self.residency.has_room(its.nbytes):
+        learner = its.own_learner() if self.residency.has_room(its.nbytes) else None
+        if learner is None:
             return False
-        its.warm(Learner.new(its.spec))
+        its.warm(learner)
         return True
 
-    def _look_at(self, stream: str, done: Sequence[_Piece]) -> None:
+    def _look_at(self, stream: str, done: Sequence[Piece]) -> None:
         """Note what a turn came to: for the snapshotter, and for residency."""
-        if any(isinstance(piece, _Step) and piece.entry is not None for piece in done):
+        if any(isinstance(piece, Step) and piece.entry is not None for piece in done):
             self._changed.add(stream)
         self._note(stream, is_used=any(piece.needs_learner for piece in done))
 
@@ -493,7 +411,7 @@ class Runner:
             if self.residency.is_over:
                 self._load.notify()
 
-    def _apply(self, stream: str, step: _Step, entry: Entry) -> Results | None:
+    def _apply(self, stream: str, step: Step, entry: Entry) -> Results | None:
         start = time.perf_counter()
         results = next(step.applied)
         duration_s = time.perf_counter() - start
@@ -527,7 +445,7 @@ class Runner:
             self._meter.numeric_reset(num_resets - its.num_resets)
             its.num_resets = num_resets
 
-    def _recall(self, stream: str, step: _Step) -> None:
+    def _recall(self, stream: str, step: Step) -> None:
         its = self.shelf.streams.get(stream)
         learner = its.learner if its is not None else None
         assert step.owed.answer is not None  # noqa: S101 - duplicates are not replayed
@@ -535,9 +453,9 @@ class Runner:
             result = learner.result(seq) if learner else None
             step.owed.answer.outcomes.recalled[place] = Observed(stream, seq, True, result)
 
-    def _done(self, piece: _Piece) -> Answer | None:
+    def _done(self, piece: Piece) -> Answer | None:
         """Count a piece off; the answer that waits for nothing more, if that was the last of its pieces."""
-        if isinstance(piece, _Call):
+        if isinstance(piece, Call):
             return None
         self._num_observations -= piece.weight
         piece.record.num_left -= 1
@@ -552,54 +470,3 @@ class Runner:
         records = self._records
         while records and not records[0].num_left:
             self.applied = records.popleft().position
-
-
-def _laid_out(batch: Batch, shelf: Shelf) -> tuple[_Record, list[tuple[str, _Step]], list[Answer]]:
-    """A batch as steps in order, each with its stream, and the answers that need none."""
-    record = _Record(batch.position)
-    entries = [_in_turns(entry) for entry in decode(batch.payload)] if batch.position else []
-    by_stream = _by_stream(entries, batch.position, shelf)
-    steps: list[tuple[str, _Step]] = []
-    complete: list[Answer] = []
-    rest = iter(entries)
-    for answer in batch.answers:
-        owed = _Owed(answer, answer.operation.is_bulk)
-        first = len(steps)
-        for learned in answer.entries:
-            steps += ((its.stream, _Step(record, owed, its, by_stream[its.stream][1], learned)) for its in next(rest))
-        recalled: dict[str, list[tuple[int, int]]] = {}
-        for place, stream, seq in answer.recalled:
-            recalled.setdefault(stream, []).append((place, seq))
-        steps += ((stream, _Step(record, owed, None, iter(()), None, its)) for stream, its in recalled.items())
-        owed.num_left = len(steps) - first
-        if not owed.num_left:
-            complete.append(answer)
-    record.num_left = len(steps)
-    return record, steps, complete
-
-
-def _by_stream(
-    entries: Sequence[Sequence[Entry]], position: int, shelf: Shelf
-) -> dict[str, tuple[list[Entry], Iterator[Results | None]]]:
-    """A record's entries, given in turns, for each stream, and what applies them one after the other."""
-    by_stream: dict[str, list[Entry]] = {}
-    for turns in entries:
-        by_stream.setdefault(turns[0].stream, []).extend(turns)
-    return {stream: (its, shelf.apply(its, position)) for stream, its in by_stream.items()}
-
-
-def _in_turns(entry: Entry) -> list[Entry]:
-    """An entry in parts that are no longer than a worker's turn."""
-    if not isinstance(entry, Learn) or len(entry.observations) <= TURN_OBSERVATIONS:
-        return [entry]
-    return [
-        Learn(entry.stream, entry.first_seq + first, entry.observations[first : first + TURN_OBSERVATIONS])
-        for first in range(0, len(entry.observations), TURN_OBSERVATIONS)
-    ]
-
-
-def _complete(answer: Answer) -> None:
-    if isinstance(answer.outcome, UoroError):
-        answer.operation.fail(answer.outcome)
-    else:
-        answer.operation.answer(answer.outcomes if answer.is_observe else answer.outcome)

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uoro.domain import Model
-from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load
+from uoro.engine.entries import Create, Delete, Entry, Freeze, Label, Learn, Load, decode_model
 from uoro.engine.specs import shared_spec, state_bytes
-from uoro.errors import CorruptRecord
+from uoro.errors import CorruptRecord, InvalidSpec
 from uoro.learning.learner import STATE_VERSION, Learner
 from uoro.learning.results import Results
 from uoro.learning.spec import StreamSpec
+from uoro.store.protocol import StoredSnapshots
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,15 @@ class Stream:
     def is_cold(self) -> bool:
         """Whether its learner would have to be brought."""
         return self.learner is None and not self.is_damaged
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its learner would have to be read from the store; that of a new stream is made of its spec."""
+        return self.is_cold and not self.is_new
+
+    def own_learner(self) -> Learner | None:
+        """Its learner, made of the spec if it has seen nothing; None if it has to be read, or cannot be had."""
+        return Learner.new(self.spec) if self.is_new and self.learner is None else self.learner
 
     @property
     def last_seq(self) -> int:
@@ -181,8 +191,8 @@ class Shelf:
         return None
 
     def _learn(self, entry: Learn, stream: Stream) -> Results | None:
-        if stream.is_new and stream.learner is None:
-            stream.warm(Learner.new(stream.spec))
+        if stream.learner is None and (learner := stream.own_learner()) is not None:
+            stream.warm(learner)
         stream.is_new = False
         assert not stream.is_cold  # noqa: S101 - rule 3; to go on without its past would be to lose it
         learner = stream.learner
@@ -201,6 +211,16 @@ class Shelf:
             _log.exception("stream %s is set aside: its learner failed", entry.stream)
             stream.set_aside()
             return None
+
+
+def newest_readable(stored: StoredSnapshots, born: int) -> Stream | None:
+    """The stream that the newest generation describes of those that can be read; None if none can."""
+    for generation in stored.generations:
+        try:
+            return Stream.of(decode_model(generation.payload), generation.position, born)
+        except (CorruptRecord, InvalidSpec) as error:
+            _log.warning("a snapshot of stream %s cannot be read: %s", stored.stream, error)
+    return None
 
 
 def needs_learner(entry: Entry) -> bool:

@@ -14,16 +14,16 @@ from enum import Enum
 
 from uoro.errors import CorruptRecord, OutcomeUnknown, PositionConflict, StaleEpoch, StoreUnavailable
 from uoro.store.lease import wait_for_lease
-from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
+from uoro.store.protocol import LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
-    decode_heading,
     decode_log_record,
     decode_named,
     encode_generation,
     encode_heading,
     encode_log_record,
     encode_named,
+    heading_if_intact,
 )
 
 NUM_GENERATIONS = 2
@@ -170,7 +170,7 @@ class MemoryStore:
         with self._shelf.lock:
             found = [(stream, list(slots)) for stream, slots in self._reach().headings.items()]
         for stream, slots in found:
-            newest, older, *_ = (*(_heading(raw, stream) for raw in slots), None, None)
+            newest, older, *_ = (*(heading_if_intact(raw, stream) for raw in slots), None, None)
             yield StoredHeadings(stream, newest, older)
 
     def snapshots_of(self, stream: str) -> StoredSnapshots:
@@ -180,7 +180,7 @@ class MemoryStore:
         intact: list[Snapshot] = []
         for record, heading in zip(records, headings, strict=True):
             try:
-                intact.append(decode_generation(record, stream, _heading(heading, stream)))
+                intact.append(decode_generation(record, stream, heading_if_intact(heading, stream)))
             except CorruptRecord:
                 continue
         return StoredSnapshots(stream, tuple(intact), len(records) - len(intact))
@@ -224,13 +224,6 @@ class MemoryStore:
         if not shelf.since <= epoch == shelf.epoch:
             raise _stale(epoch, shelf.epoch)
         return shelf
-
-
-def _heading(raw: bytes, stream: str) -> Heading | None:
-    try:
-        return decode_heading(raw, stream)
-    except CorruptRecord:
-        return None
 
 
 def _stale(epoch: int, current: int) -> StaleEpoch:

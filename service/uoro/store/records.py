@@ -67,6 +67,14 @@ def decode_heading(raw: bytes, stream: str) -> Heading:
     return Heading(position, content)
 
 
+def heading_if_intact(raw: bytes | None, stream: str) -> Heading | None:
+    """`decode_heading`; None for one that is missing or damaged."""
+    try:
+        return None if raw is None else decode_heading(raw, stream)
+    except CorruptRecord:
+        return None
+
+
 def encode_named(stream: str, name: str, payload: bytes) -> bytes:
     """A named snapshot's bytes."""
     return _wrap(_KIND_NAMED, _named_place(stream, name), 0, 0, payload)

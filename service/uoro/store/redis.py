@@ -33,16 +33,16 @@ from uoro.errors import CorruptRecord, PositionConflict, StaleEpoch
 from uoro.store.keys import Keys
 from uoro.store.lease import wait_for_lease
 from uoro.store.link import Forbidden, Link
-from uoro.store.protocol import Heading, LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
+from uoro.store.protocol import LogBounds, LogRecord, Snapshot, StoredHeadings, StoredSnapshots
 from uoro.store.records import (
     decode_generation,
-    decode_heading,
     decode_log_record,
     decode_named,
     encode_generation,
     encode_heading,
     encode_log_record,
     encode_named,
+    heading_if_intact,
 )
 
 PAGE_BYTES = 8 * 2**20
@@ -157,7 +157,7 @@ class RedisStore:
                 ("HMGET", self._keys.generations(stream), "newest", "heading_a", "heading_b") for stream in streams
             )
             for stream, (newest, a, b) in zip(streams, replies, strict=True):
-                headings = _heading(a, stream), _heading(b, stream)
+                headings = heading_if_intact(a, stream), heading_if_intact(b, stream)
                 yield StoredHeadings(stream, *(headings[::-1] if newest == b"b" else headings))
             if cursor == b"0":
                 return
@@ -172,7 +172,7 @@ class RedisStore:
             if record is None:
                 continue
             try:
-                intact.append(decode_generation(record, stream, _heading(heading, stream)))
+                intact.append(decode_generation(record, stream, heading_if_intact(heading, stream)))
             except CorruptRecord:
                 num_damaged += 1
         return StoredSnapshots(stream, tuple(intact), num_damaged)
@@ -236,13 +236,6 @@ class RedisStore:
         if reply[0] == b"POSITION":
             raise PositionConflict(int(reply[1]), int(arguments[0]))
         return reply
-
-
-def _heading(raw: bytes | None, stream: str) -> Heading | None:
-    try:
-        return None if raw is None else decode_heading(raw, stream)
-    except CorruptRecord:
-        return None
 
 
 def _record_of(entry: list[Any]) -> bytes:
