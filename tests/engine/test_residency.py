@@ -121,6 +121,15 @@ def observe(ground: Ground, stream: str, values: list[float]) -> list[Observed |
     return ground.observe(stream, values)
 
 
+def settled(ground: Ground, num: int) -> None:
+    """So many streams that learned, each safe in two generations."""
+    for number in range(num):
+        observe(ground, f"s{number}", [1.0])
+    for _ in range(2):
+        ground.clock.now += 10.0
+        ground.snapshot()
+
+
 def small(num_resident: int, **more: float) -> Limits:
     """Limits with room for so many streams of the small spec."""
     return Limits(snapshot_interval_s=10.0, memory_budget_bytes=num_resident * NBYTES, **more)  # type: ignore[arg-type]
@@ -258,11 +267,7 @@ def test_reads_of_cold_streams_are_refused_while_the_store_is_away() -> None:
 def test_the_loader_rests_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """With streams to bring ahead, or one to let go, it waits between its tries; nothing else is on its mind."""
     ground = Ground(limits=small(3))
-    for number in range(2):
-        observe(ground, f"s{number}", [1.0])
-    for _ in range(2):
-        ground.clock.now += 10.0
-        ground.snapshot()
+    settled(ground, 2)
     engine = Engine(MemoryStore(ground.shelf), "me", ground.limits, SilentMeter(), auto_create=True)
     engine.recover()
     rests: list[float] = []
@@ -298,11 +303,7 @@ def test_a_copy_of_what_ended_is_not_written_over_what_began_since() -> None:
 def test_a_restart_brings_the_newest_ahead_and_stops_at_the_budget() -> None:
     """Without being asked the loader brings the streams that changed last, as many as fit, and lets none go for it."""
     ground = Ground(limits=small(3))
-    for number in range(6):
-        observe(ground, f"s{number}", [1.0])
-    for _ in range(2):
-        ground.clock.now += 10.0
-        ground.snapshot()
+    settled(ground, 6)
     ground.crash()
     resident = {stream for stream, _ in ground.engine.catalog if ground.engine.describe(stream).is_resident}
     assert resident == {"s3", "s4", "s5"}
